@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+// Bundles src/ into dist/, code-split, so that a command loads only what it uses.
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { Ajv } from 'ajv';
+import standaloneCode from 'ajv/dist/standalone/index.js';
+import { build } from 'esbuild';
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+
+/** Replaces src/repo/validators.ts by the same schemas compiled to plain functions. */
+const compiledSchemas = {
+  name: 'compiled-schemas',
+  setup(bundle) {
+    bundle.onLoad({ filter: /[\\/]src[\\/]repo[\\/]validators\.ts$/ }, () => {
+      const names = ['module', 'lock', 'ring', 'tenants', 'settings'];
+      const schemas = names.map((name) =>
+        JSON.parse(readFileSync(`manifests/schema/${name}.schema.json`, 'utf8')),
+      );
+      const ajv = new Ajv({
+        schemas,
+        verbose: true,
+        allowUnionTypes: true,
+        code: { source: true, esm: true },
+      });
+      const exported = Object.fromEntries(
+        names.map((name, index) => [`${name}Validator`, schemas[index].$id]),
+      );
+      return {
+        contents: standaloneCode.default(ajv, exported),
+        resolveDir: process.cwd(),
+        loader: 'js',
+      };
+    });
+  },
+};
+
+rmSync('dist', { recursive: true, force: true });
+await build({
+  entryPoints: { cli: 'src/cli.ts', index: 'src/index.ts' },
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.18',
+  chunkNames: 'chunks/[name]-[hash]',
+  define: { __RINGLOCK_VERSION__: JSON.stringify(version) },
+  // Some bundled packages are CommonJS and call require() for node's own modules.
+  banner: {
+    js: "import { createRequire as ringlockCreateRequire } from 'node:module'; const require = ringlockCreateRequire(import.meta.url);",
+  },
+  external: ['pg-native'],
+  plugins: [compiledSchemas],
+  legalComments: 'none',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  logLevel: 'warning',
+});
+mkdirSync('dist/assets', { recursive: true });
+copyFileSync('node_modules/sql.js/dist/sql-wasm.wasm', 'dist/assets/sql-wasm.wasm');
+chmodSync('dist/cli.js', 0o755);

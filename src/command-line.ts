@@ -1,0 +1,45 @@
+import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
+
+/** Every command by its path, loaded only when it is called. */
+export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
+  list: async () => (await import('./commands/list.ts')).ListCommand,
+};
+
+/**
+ * Runs one command line.
+ *
+ * @returns the exit code: the command's own, or 2 for a command line that is wrong
+ */
+export async function runCommandLine(argv: readonly string[], version: string): Promise<number> {
+  const args = withoutReferenceName(argv);
+  const path = findCommand(args);
+  const cli = new Cli({ binaryLabel: 'ringlock', binaryName: 'ringlock', binaryVersion: version });
+  const loaders = path === undefined ? Object.values(commandTable) : [commandTable[path]];
+  for (const load of loaders) if (load !== undefined) cli.register(await load());
+  if (path === undefined) cli.register(Builtins.HelpCommand);
+  try {
+    return await cli.run(cli.process(args.length === 0 ? ['--help'] : args));
+  } catch (error) {
+    if (!(error instanceof UsageError || isUnknownSyntax(error))) throw error;
+    process.stderr.write(cli.error(error, { colored: false }));
+    return 2;
+  }
+}
+
+function isUnknownSyntax(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'UnknownSyntaxError';
+}
+
+/** The reference system's names: `module:lock` is `lock`, `ring:list` is `ring list`. */
+function withoutReferenceName(args: readonly string[]): string[] {
+  const [first = '', ...rest] = args;
+  if (first.startsWith('module:')) return [first.slice('module:'.length), ...rest];
+  if (/^(ring|tenant):/.test(first)) return [...first.split(':'), ...rest];
+  return [...args];
+}
+
+/** The longest command path that the arguments start with. */
+function findCommand(args: readonly string[]): string | undefined {
+  const candidates = [args.slice(0, 2).join(' '), args[0] ?? ''];
+  return candidates.find((path) => Object.hasOwn(commandTable, path));
+}

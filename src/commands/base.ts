@@ -1,0 +1,57 @@
+import { Command, Option } from 'clipanion';
+import { RinglockError } from '../errors.ts';
+
+/**
+ * What every command shares: `--json`, `--verbose`, `-C`, and how errors end.
+ * A command implements run() and returns its exit code.
+ */
+export abstract class BaseCommand extends Command {
+  json = Option.Boolean('--json', false, {
+    description: 'Print one JSON document instead of text.',
+  });
+  verbose = Option.Boolean('--verbose', false, {
+    description: 'Print stack traces and more detail.',
+  });
+  cwd = Option.String('-C,--directory', process.cwd(), {
+    description: 'Run as if started in this directory.',
+  });
+
+  /** @returns the exit code: 0 done, 1 a check failed, 2 bad input, 3 the environment failed */
+  abstract run(): Promise<number>;
+
+  override async execute(): Promise<number> {
+    try {
+      return await this.run();
+    } catch (error) {
+      return this.reportError(error);
+    }
+  }
+
+  /** Prints a line of text, unless `--json` is given. */
+  protected say(text = ''): void {
+    if (!this.json) this.context.stdout.write(`${text}\n`);
+  }
+
+  /** Prints the command's one JSON document, if `--json` is given. */
+  protected answer(value: unknown): void {
+    if (this.json) this.context.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  private reportError(error: unknown): number {
+    if (!(error instanceof RinglockError)) {
+      const text = error instanceof Error ? error : new Error(String(error));
+      this.answer({ error: { code: 'unexpected', message: text.message } });
+      this.context.stderr.write(`ringlock: ${this.verbose ? text.stack : text.message}\n`);
+      if (!this.verbose) this.context.stderr.write('  Run again with --verbose for the details.\n');
+      return 3;
+    }
+    const { code, message, hint, details, exitCode } = error;
+    this.answer({ error: { code, message, ...(hint && { hint }), ...(details && { details }) } });
+    if (!this.json) {
+      this.context.stderr.write(`ringlock: ${message}\n`);
+      if (hint !== undefined) this.context.stderr.write(`  ${hint.replaceAll('\n', '\n  ')}\n`);
+    }
+    if (this.verbose) this.context.stderr.write(`${error.stack}\n`);
+    return exitCode;
+  }
+}

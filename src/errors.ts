@@ -1,0 +1,65 @@
+/**
+ * How a command ends: 0 done, 1 a check failed or a change was refused, 2 bad usage or input,
+ * 3 the environment failed (network, registry, database, disk).
+ */
+export type ExitCode = 0 | 1 | 2 | 3;
+
+export interface RinglockErrorOptions {
+  /** What to do next, as a sentence or a command; printed below the message. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+  /** Machine-readable particulars, printed by `--json`. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The one error class of ringlock: everything a caller can act on carries a stable `code`.
+ * Messages name the file, the value found and the value expected.
+ */
+export class RinglockError extends Error {
+  override readonly name = 'RinglockError';
+  readonly code: string;
+  readonly exitCode: ExitCode;
+  readonly hint: string | undefined;
+  readonly details: Readonly<Record<string, unknown>> | undefined;
+
+  constructor(
+    code: string,
+    exitCode: ExitCode,
+    message: string,
+    options: RinglockErrorOptions = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.exitCode = exitCode;
+    this.hint = options.hint;
+    this.details = options.details;
+  }
+}
+
+/** A check failed or a change was refused (exit 1). */
+export function refused(
+  code: string,
+  message: string,
+  options?: RinglockErrorOptions,
+): RinglockError {
+  return new RinglockError(code, 1, message, options);
+}
+
+/** Bad usage or input (exit 2). */
+export function badInput(
+  code: string,
+  message: string,
+  options?: RinglockErrorOptions,
+): RinglockError {
+  return new RinglockError(code, 2, message, options);
+}
+
+/** The environment failed: network, registry, database, disk (exit 3). */
+export function environmentFailed(
+  code: string,
+  message: string,
+  options?: RinglockErrorOptions,
+): RinglockError {
+  return new RinglockError(code, 3, message, options);
+}

@@ -1,0 +1,1 @@
+export { formatLock, type Lock, type LockEntry, parseLock } from './repo/lock.ts';

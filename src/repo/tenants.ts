@@ -1,0 +1,85 @@
+import type { Document } from 'yaml';
+import { refused } from '../errors.ts';
+import { tenantsFile } from './names.ts';
+import { yamlStyle } from './ring.ts';
+import { parseYamlFile } from './source-text.ts';
+import { tenantsValidator } from './validators.ts';
+
+export interface Tenant {
+  readonly id: string;
+  readonly ring: string;
+  readonly hostnames: readonly string[];
+  /** Aliases of the modules enabled for this tenant. */
+  readonly modules: readonly string[];
+  readonly reason: string | undefined;
+  /** A date, `2026-11-24`. */
+  readonly since: string | undefined;
+}
+
+export interface TenantsFile {
+  /** By id, in the file's order. */
+  readonly tenants: ReadonlyMap<string, Tenant>;
+  readonly document: Document;
+}
+
+/** @throws RinglockError `invalid-yaml`, `invalid-file` */
+export function parseTenantsFile(text: string, file = tenantsFile): TenantsFile {
+  const { value, document } = parseYamlFile(text, file, tenantsValidator);
+  const entries = Object.entries((value as TenantsYaml).tenants ?? {});
+  return {
+    document,
+    tenants: new Map(
+      entries.map(([id, tenant]) => [
+        id,
+        {
+          id,
+          ring: tenant.ring,
+          hostnames: tenant.hostnames ?? [],
+          modules: tenant.modules ?? [],
+          reason: tenant.reason,
+          since: tenant.since,
+        },
+      ]),
+    ),
+  };
+}
+
+interface TenantsYaml {
+  readonly tenants: Readonly<
+    Record<
+      string,
+      {
+        readonly ring: string;
+        readonly hostnames?: readonly string[];
+        readonly modules?: readonly string[];
+        readonly reason?: string;
+        readonly since?: string;
+      }
+    >
+  > | null;
+}
+
+/**
+ * The file's text with a tenant on another ring; comments and order stay.
+ *
+ * @param since a date, `2026-11-24`
+ * @throws RinglockError `unknown-tenant`, naming the tenants there are
+ */
+export function withTenantAssigned(
+  file: TenantsFile,
+  id: string,
+  ring: string,
+  reason: string,
+  since: string,
+): string {
+  if (!file.tenants.has(id)) {
+    throw refused('unknown-tenant', `${tenantsFile} has no tenant ${JSON.stringify(id)}`, {
+      hint: `Tenants there: ${[...file.tenants.keys()].sort().join(', ') || 'none'}.`,
+    });
+  }
+  const document = file.document.clone() as Document;
+  document.setIn(['tenants', id, 'ring'], ring);
+  document.setIn(['tenants', id, 'reason'], reason);
+  document.setIn(['tenants', id, 'since'], since);
+  return document.toString(yamlStyle);
+}

@@ -1,0 +1,32 @@
+import type { LockEntry } from '../repo/lock.ts';
+
+/** A file as a source delivers it. */
+export interface SourceFile {
+  /** Relative to the module, `/`-separated. */
+  readonly path: string;
+  readonly executable: boolean;
+  readonly content: Uint8Array;
+}
+
+/** What is asked for: a lock entry and its alias. */
+export interface WantedModule {
+  readonly alias: string;
+  readonly entry: LockEntry;
+}
+
+/**
+ * One place where module bytes come from. What it delivers is exactly what is distributed
+ * (exclusions applied); whoever takes it verifies the digest.
+ */
+export interface ModuleSource {
+  /** For messages and audit events: `object-store`, `git`, `artifact`, `mirror`. */
+  readonly name: string;
+  /** Makes several modules ready in as few requests as the source can; those it cannot give are left. */
+  prefetch?(modules: readonly WantedModule[]): Promise<void>;
+  /**
+   * The module's files, or undefined when this source does not have it.
+   *
+   * @throws RinglockError when the source is away or what it has is broken
+   */
+  read(module: WantedModule): Promise<AsyncIterable<SourceFile> | undefined>;
+}

@@ -1,0 +1,37 @@
+// npm test [-- NAME…]: starts one PostgreSQL for the run and gives every test file to node's test
+// runner, in parallel. NAME filters files by substring.
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { startPostgres } from './support/postgres.ts';
+
+const filters = process.argv.slice(2);
+const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.test.ts'))
+  .filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)))
+  .map((name) => join('test', name))
+  .sort();
+if (files.length === 0) {
+  console.error(`no test file matches ${filters.join(', ')}`);
+  process.exit(2);
+}
+
+const postgres = await startPostgres();
+const runner = spawn(
+  process.execPath,
+  [
+    '--import',
+    'tsx',
+    '--test',
+    '--test-reporter=spec',
+    `--test-concurrency=${Math.max(2, availableParallelism())}`,
+    ...files,
+  ],
+  { stdio: 'inherit', env: { ...process.env, RINGLOCK_TEST_POSTGRES: postgres.url } },
+);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => runner.kill(signal));
+runner.on('close', async (code) => {
+  await postgres.stop();
+  process.exit(code ?? 1);
+});
