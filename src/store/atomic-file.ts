@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto';
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { diskFailed, isAbsent } from './disk-error.ts';
+import type { FaultPoint } from './fault-point.ts';
+
+export interface AtomicFileOptions {
+  /** Permission bits, whatever the umask; absent, those of the file replaced or the usual ones. */
+  readonly mode?: number;
+  readonly fault?: FaultPoint;
+}
+
+/**
+ * Replaces a file so that a reader, or a machine that loses power, finds the old content or the new:
+ * written beside it, fsynced, renamed, the directory fsynced.
+ *
+ * @throws RinglockError `disk-full`, `disk-read-only`, `disk-denied`, `disk-failed`
+ */
+export async function writeFileAtomically(
+  path: string,
+  data: string | Uint8Array,
+  options: AtomicFileOptions = {},
+): Promise<void> {
+  const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const mode = options.mode ?? (await modeOf(path));
+    await options.fault?.(`write ${basename(path)}`);
+    const file = await open(beside, 'wx');
+    try {
+      await file.writeFile(data);
+      if (mode !== undefined) await file.chmod(mode);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await options.fault?.(`rename ${basename(path)}`);
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true }).catch(() => {});
+    throw diskFailed(error, path);
+  }
+  await options.fault?.(`sync the directory of ${basename(path)}`);
+  await syncDirectory(dirname(path));
+}
+
+async function modeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).mode & 0o777;
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Makes renames, links and removals in a directory last through a power loss. */
+export async function syncDirectory(path: string): Promise<void> {
+  try {
+    const directory = await open(path, 'r');
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  } catch (error) {
+    throw diskFailed(error, path);
+  }
+}

@@ -1,0 +1,55 @@
+import { environmentFailed, RinglockError } from '../errors.ts';
+
+/**
+ * Turns what the file system threw into an error an operator can act on; a RinglockError and anything
+ * that is no file-system error stay themselves.
+ *
+ * @param path the file or directory at hand
+ */
+export function diskFailed(error: unknown, path: string): unknown {
+  if (error instanceof RinglockError || !isSystemError(error)) return error;
+  const known = knownErrors[error.code];
+  return environmentFailed(
+    known?.code ?? 'disk-failed',
+    `${error.path ?? path} cannot be ${known?.verb ?? 'used'}: ${error.message}`,
+    {
+      hint: known?.hint ?? 'Check the file system that holds it (mount, permissions, dmesg).',
+      cause: error,
+      details: { path, errno: error.code },
+    },
+  );
+}
+
+const knownErrors: Readonly<Record<string, { code: string; verb: string; hint: string }>> = {
+  ENOSPC: { code: 'disk-full', verb: 'written', hint: 'Free space or enlarge the volume.' },
+  EDQUOT: { code: 'disk-full', verb: 'written', hint: 'Free space or raise the quota.' },
+  EROFS: {
+    code: 'disk-read-only',
+    verb: 'written',
+    hint: 'Mount the volume writable for this process.',
+  },
+  EACCES: {
+    code: 'disk-denied',
+    verb: 'used',
+    hint: 'Give this process’s user the directory (in Kubernetes: fsGroup or runAsUser).',
+  },
+  EPERM: {
+    code: 'disk-denied',
+    verb: 'used',
+    hint: 'Give this process’s user the directory (in Kubernetes: fsGroup or runAsUser).',
+  },
+};
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
+  return (
+    error instanceof Error &&
+    'syscall' in error &&
+    typeof (error as NodeJS.ErrnoException).code === 'string'
+  );
+}
+
+/** Whether the file system said that there is no such file or directory. */
+export function isAbsent(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
