@@ -1,0 +1,3 @@
+-- ringlock: safe-down
+-- Devices register again at their next start.
+drop table mobile_devices;

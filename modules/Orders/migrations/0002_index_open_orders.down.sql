@@ -1,0 +1,2 @@
+-- ringlock: safe-down
+drop index orders_open;
