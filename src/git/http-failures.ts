@@ -1,0 +1,131 @@
+import type { Dispatcher } from 'undici';
+import { environmentFailed, RinglockError } from '../errors.ts';
+import type { Credentials } from './credentials.ts';
+import { redactText } from './redact.ts';
+
+/** What a response of 400 and above means to whoever reads the message. */
+export async function responseFailure(
+  display: string,
+  response: Dispatcher.ResponseData,
+  credentials: Credentials,
+): Promise<RinglockError> {
+  const { statusCode: status, headers } = response;
+  const said = await firstWords(response, credentials);
+  if (status === 401 || status === 403) {
+    return environmentFailed(
+      'remote-unauthorized',
+      `${display} refuses ${credentials.source} (${status})${said}`,
+      { hint: credentialHint(credentials), details: { status } },
+    );
+  }
+  if (status === 404 || status === 410) {
+    return environmentFailed(
+      'remote-not-found',
+      `${display} is no repository, or one that ${credentials.source} may not see (${status})`,
+      { hint: credentialHint(credentials), details: { status } },
+    );
+  }
+  if (status === 429 || status === 503) {
+    const retryAfterMs = parseRetryAfter(headers['retry-after'], Date.now());
+    const when =
+      retryAfterMs === undefined ? '' : `, for another ${Math.ceil(retryAfterMs / 1000)} s`;
+    return environmentFailed('remote-busy', `${display} is busy (${status})${when}${said}`, {
+      details: { status, ...(retryAfterMs !== undefined && { retryAfterMs }) },
+    });
+  }
+  return environmentFailed('remote-failed', `${display} answers with ${status}${said}`, {
+    details: { status },
+  });
+}
+
+function credentialHint({ authorization }: Credentials): string {
+  return authorization === undefined
+    ? 'Give a token that may read the repository.'
+    : 'Check that the token is valid and may read the repository.';
+}
+
+/** The start of a plain-text answer: forges explain there; a page of HTML does not help. */
+async function firstWords(
+  response: Dispatcher.ResponseData,
+  { secrets }: Credentials,
+): Promise<string> {
+  const type = String(response.headers['content-type'] ?? '');
+  if (type.includes('html')) {
+    await response.body.dump().catch(() => {});
+    return '';
+  }
+  const text = redactText(await readLimited(response.body), secrets);
+  return text === '' ? '' : `: ${text}`;
+}
+
+const longestExplanation = 4096;
+
+async function readLimited(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length >= longestExplanation) break;
+    }
+  } catch {
+    // The status has been heard; what the server would have added is no loss.
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Seconds or a date (RFC 9110, 10.2.3) to milliseconds from now; undefined when absent or neither. */
+function parseRetryAfter(value: string | string[] | undefined, now: number): number | undefined {
+  const text = Array.isArray(value) ? value[0] : value;
+  if (text === undefined) return undefined;
+  if (/^\d+$/.test(text.trim())) return Number(text) * 1000;
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** What it means that no response came. */
+export function connectionFailure(
+  display: string,
+  error: unknown,
+  { secrets }: Credentials,
+): unknown {
+  const { code, name } = error as { code?: string; name?: string };
+  if (name === 'AbortError') return error;
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') {
+    return environmentFailed('remote-timeout', `${display} does not answer`, { cause: error });
+  }
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
+    return environmentFailed('remote-unreachable', `${display} cannot be reached in time`, {
+      cause: error,
+    });
+  }
+  const reason = redactText(reasonOf(error), secrets);
+  return environmentFailed('remote-unreachable', `${display} cannot be reached: ${reason}`, {
+    cause: error,
+  });
+}
+
+function reasonOf(error: unknown): string {
+  // Trying several addresses of one name fails as a group, whose own message is empty.
+  const first = error instanceof AggregateError ? error.errors[0] : error;
+  const { message, code } = first as { message?: string; code?: string };
+  return message || code || String(first);
+}
+
+/** What it means that a response did not come to its end. */
+export function bodyFailure(display: string, error: unknown, bytes: number): unknown {
+  if (error instanceof RinglockError) return error;
+  const { code, name } = error as { code?: string; name?: string };
+  if (name === 'AbortError') return error;
+  if (code === 'UND_ERR_BODY_TIMEOUT') {
+    return environmentFailed('remote-timeout', `${display} fell silent after ${bytes} bytes`, {
+      cause: error,
+    });
+  }
+  return environmentFailed(
+    'fetch-incomplete',
+    `the connection to ${display} ended after ${bytes} bytes of a response`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,241 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import pRetry from 'p-retry';
+import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { environmentFailed, RinglockError } from '../errors.ts';
+import { type Credentials, credentialsFor, parseRemoteAddress } from './credentials.ts';
+import { bodyFailure, connectionFailure, responseFailure } from './http-failures.ts';
+
+export interface TransportOptions {
+  /** Read before every request, so that a rotated token is taken at once. */
+  readonly token?: (() => Promise<string | undefined> | string | undefined) | undefined;
+  /** What messages call the token, e.g. `the token in RINGLOCK_REPO_TOKEN_FILE`. */
+  readonly tokenSource?: string | undefined;
+  /** How long the server may stay silent: connecting, before and while it answers. Default 30,000. */
+  readonly idleTimeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** How often 429 and 503 are tried again within one request; default 3. */
+  readonly retries?: number | undefined;
+  /** The first wait of the exponential back-off; default 500. */
+  readonly retryDelayMs?: number | undefined;
+  /** The longest `Retry-After` that is waited for here; a longer one is the caller's. Default 15,000. */
+  readonly maxRetryAfterMs?: number | undefined;
+}
+
+export interface TransportResponse {
+  /** Ends normally only when the server ended its response. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** Requests and bytes since it was opened. */
+export interface Traffic {
+  requests: number;
+  bytes: number;
+}
+
+const userAgent = 'git/ringlock';
+const largestUncompressedRequest = 1024;
+const maxRedirects = 5;
+
+/** git's smart HTTP to one repository: authorised, never silent for long, with plain errors. */
+export class HttpTransport {
+  readonly display: string;
+  readonly traffic: Traffic = { requests: 0, bytes: 0 };
+  readonly #address: ReturnType<typeof parseRemoteAddress>;
+  readonly #options: TransportOptions;
+  readonly #dispatcher: Dispatcher;
+  /** Where the repository is, after redirects of the first request. */
+  #base: string;
+
+  /** @throws RinglockError `insecure-url`, `unsupported-url` */
+  constructor(url: string, options: TransportOptions) {
+    this.#address = parseRemoteAddress(url);
+    this.display = this.#address.display;
+    this.#base = this.#address.url.href;
+    this.#options = options;
+    this.#dispatcher = createDispatcher(options.idleTimeoutMs ?? 30_000);
+  }
+
+  /** `GET info/refs`; follows redirects that stay on the same origin. */
+  async advertisement(headers: Record<string, string>): Promise<TransportResponse> {
+    const suffix = '/info/refs?service=git-upload-pack';
+    let url = `${this.#address.url.href}${suffix}`;
+    for (let redirects = 0; redirects <= maxRedirects; redirects++) {
+      const response = await this.#send('GET', url, headers, undefined);
+      const location = redirectTarget(response, url);
+      if (location === undefined) {
+        await this.#expect(response, 'application/x-git-upload-pack-advertisement');
+        this.#base = url.slice(0, -suffix.length);
+        return { body: this.#body(response) };
+      }
+      await response.body.dump().catch(() => {});
+      this.#requireSameRepositoryHost(location, suffix);
+      url = location.href;
+    }
+    throw environmentFailed(
+      'remote-redirected',
+      `${this.display} redirects more than ${maxRedirects} times`,
+    );
+  }
+
+  /** `POST git-upload-pack`; a redirect here is refused. */
+  async uploadPack(body: string, headers: Record<string, string>): Promise<TransportResponse> {
+    const response = await this.#send('POST', `${this.#base}/git-upload-pack`, headers, body);
+    if (response.statusCode >= 300 && response.statusCode < 400) {
+      await response.body.dump().catch(() => {});
+      throw environmentFailed(
+        'remote-redirected',
+        `${this.display} redirects a request for objects (${response.statusCode}), expected an answer`,
+      );
+    }
+    await this.#expect(response, 'application/x-git-upload-pack-result');
+    return { body: this.#body(response) };
+  }
+
+  async close(): Promise<void> {
+    await this.#dispatcher.destroy();
+  }
+
+  async #send(
+    method: 'GET' | 'POST',
+    url: string,
+    headers: Record<string, string>,
+    body: string | undefined,
+  ): Promise<Dispatcher.ResponseData> {
+    const { retries = 3, retryDelayMs = 500, maxRetryAfterMs = 15_000, signal } = this.#options;
+    return await pRetry(() => this.#attempt(method, url, headers, body), {
+      retries,
+      minTimeout: retryDelayMs,
+      maxTimeout: maxRetryAfterMs,
+      randomize: true,
+      ...(signal && { signal }),
+      shouldRetry: ({ error }) => {
+        if (!(error instanceof RinglockError)) return false;
+        if (error.code !== 'remote-busy') return false;
+        return retryAfterOf(error) <= maxRetryAfterMs;
+      },
+      onFailedAttempt: async ({ error, retriesLeft }) => {
+        if (retriesLeft > 0 && retryAfterOf(error) <= maxRetryAfterMs) {
+          await wait(retryAfterOf(error), undefined, signal && { signal });
+        }
+      },
+    });
+  }
+
+  async #attempt(
+    method: 'GET' | 'POST',
+    url: string,
+    headers: Record<string, string>,
+    body: string | undefined,
+  ): Promise<Dispatcher.ResponseData> {
+    const credentials = await this.#credentials();
+    const compressed = body !== undefined && body.length > largestUncompressedRequest;
+    const send = () => {
+      this.traffic.requests += 1;
+      return request(url, {
+        method,
+        dispatcher: this.#dispatcher,
+        signal: this.#options.signal ?? null,
+        headers: {
+          'user-agent': userAgent,
+          ...headers,
+          ...(credentials.authorization && { authorization: credentials.authorization }),
+          ...(compressed && { 'content-encoding': 'gzip' }),
+        },
+        body: body === undefined ? null : compressed ? gzipSync(body) : body,
+      });
+    };
+    let response: Dispatcher.ResponseData;
+    try {
+      // A kept-alive connection that the server closed meanwhile shows only when it is used.
+      response = await send().catch((error) =>
+        isStaleConnection(error) ? send() : throwIt(error),
+      );
+    } catch (error) {
+      throw connectionFailure(this.display, error, credentials);
+    }
+    if (response.statusCode < 400) return response;
+    throw await responseFailure(this.display, response, credentials);
+  }
+
+  async #credentials(): Promise<Credentials> {
+    const token = (await this.#options.token?.())?.trim();
+    return credentialsFor(this.#address, token, this.#options.tokenSource ?? 'the token');
+  }
+
+  async #expect(response: Dispatcher.ResponseData, type: string): Promise<void> {
+    const found = String(response.headers['content-type'] ?? 'no content type').split(';', 1)[0];
+    if (found === type) return;
+    await response.body.dump().catch(() => {});
+    throw environmentFailed(
+      'remote-not-git',
+      `${this.display} answers with ${found}, expected ${type}`,
+      { hint: 'Check the URL: it has to be the one that git clone takes, not a web page.' },
+    );
+  }
+
+  async *#body(response: Dispatcher.ResponseData): AsyncGenerator<Uint8Array> {
+    let bytes = 0;
+    try {
+      for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+        bytes += chunk.length;
+        this.traffic.bytes += chunk.length;
+        yield chunk;
+      }
+    } catch (error) {
+      throw bodyFailure(this.display, error, bytes);
+    }
+  }
+
+  #requireSameRepositoryHost(location: URL, suffix: string): void {
+    const { origin } = this.#address.url;
+    if (location.origin !== origin) {
+      throw environmentFailed(
+        'remote-redirected',
+        `${this.display} redirects to another server, ${location.origin}; credentials and trust are not carried over`,
+        { hint: 'If the repository moved there, give its new URL.' },
+      );
+    }
+    if (!location.href.endsWith(suffix)) {
+      throw environmentFailed(
+        'remote-not-git',
+        `${this.display} redirects to ${location.origin}${location.pathname}, which is no git repository`,
+        {
+          hint: 'Servers send visitors without access to their sign-in page: check the credentials.',
+        },
+      );
+    }
+  }
+}
+
+function createDispatcher(idleTimeoutMs: number): Dispatcher {
+  const options: Agent.Options = {
+    connect: { timeout: idleTimeoutMs },
+    headersTimeout: idleTimeoutMs,
+    bodyTimeout: idleTimeoutMs,
+    keepAliveTimeout: 60_000,
+  };
+  const names = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'];
+  return names.some((name) => process.env[name])
+    ? new EnvHttpProxyAgent(options)
+    : new Agent(options);
+}
+
+function redirectTarget(response: Dispatcher.ResponseData, from: string): URL | undefined {
+  if (response.statusCode < 300 || response.statusCode >= 400) return undefined;
+  return new URL(String(response.headers['location'] ?? ''), from);
+}
+
+function retryAfterOf(error: unknown): number {
+  const value = error instanceof RinglockError ? error.details?.['retryAfterMs'] : undefined;
+  return typeof value === 'number' ? value : 0;
+}
+
+function isStaleConnection(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
+}
+
+function throwIt(error: unknown): never {
+  throw error;
+}

@@ -1,0 +1,104 @@
+import * as fs from 'node:fs';
+import git from 'isomorphic-git';
+import { environmentFailed } from '../errors.ts';
+import { commitsBetween, isAncestor } from './ancestry.ts';
+import { branchNotFound } from './branches.ts';
+import { missingOf, requireComplete, treeMode, type WantedObjects } from './completeness.ts';
+import { type LocalRepository, openLocalRepository } from './local-repository.ts';
+import type { ObjectDatabase } from './object-database.ts';
+import type { FetchStats, FetchTreesOptions, Remote } from './remote.ts';
+import { writePack } from './write-pack.ts';
+
+/** A repository on this machine: what is needed is copied into the database, as one pack. */
+export function openLocalRemote(path: string, database: ObjectDatabase): Remote {
+  return new LocalRemote(path, database);
+}
+
+class LocalRemote implements Remote {
+  readonly url: string;
+  readonly #database: ObjectDatabase;
+
+  constructor(path: string, database: ObjectDatabase) {
+    this.url = path;
+    this.#database = database;
+  }
+
+  async resolveBranch(branch: string): Promise<string> {
+    const { gitdir } = await openLocalRepository(this.url);
+    try {
+      return await git.resolveRef({ fs, gitdir, ref: `refs/heads/${branch}` });
+    } catch {
+      const branches = await git.listBranches({ fs, gitdir });
+      const tags = await git.listTags({ fs, gitdir });
+      const names = [
+        ...branches.map((name) => `refs/heads/${name}`),
+        ...tags.map((name) => `refs/tags/${name}`),
+      ];
+      throw branchNotFound(branch, this.url, names);
+    }
+  }
+
+  async fetchCommits(tip: string, have: string | undefined): Promise<FetchStats> {
+    if (await this.#database.has(tip)) {
+      if (have === undefined || (await isAncestor(this.#database, have, tip))) return nothing;
+    }
+    return this.#copy({ trees: [], single: [tip] }, async ({ objects }) => {
+      if (have === undefined || have === tip || !(await objects.has(have))) return [tip];
+      return commitsBetween(objects, have, tip);
+    });
+  }
+
+  async fetchTrees(oids: readonly string[], options: FetchTreesOptions = {}): Promise<FetchStats> {
+    const { shallow = false, blobs = [] } = options;
+    const missing = await missingOf(this.#database, {
+      trees: shallow ? [] : oids,
+      single: shallow ? [...oids, ...blobs] : blobs,
+    });
+    if (missing.trees.length + missing.single.length === 0) return nothing;
+    return this.#copy(missing, async (repository) => {
+      const found = new Set(missing.single);
+      for (const tree of missing.trees) await this.#collectBelow(repository, tree, found);
+      return [...found];
+    });
+  }
+
+  async close(): Promise<void> {}
+
+  async #copy(
+    wanted: WantedObjects,
+    select: (repository: LocalRepository) => Promise<readonly string[]>,
+  ): Promise<FetchStats> {
+    const repository = await openLocalRepository(this.url);
+    const present = await missingOf(repository.objects, { trees: [], single: wanted.single });
+    const [absent] = present.single;
+    if (absent !== undefined) throw this.#lacks(absent);
+    const oids = await select(repository);
+    const pack = writePack(oids, (oid) => repository.objects.readRaw(oid));
+    const objects = await this.#database.importPack(pack, (view) =>
+      requireComplete(view, wanted, this.url),
+    );
+    return { ...nothing, objects };
+  }
+
+  async #collectBelow(
+    repository: LocalRepository,
+    tree: string,
+    found: Set<string>,
+  ): Promise<void> {
+    if (found.has(tree)) return;
+    if (!(await repository.objects.has(tree))) throw this.#lacks(tree);
+    found.add(tree);
+    for (const { mode, oid } of await repository.objects.readTree(tree)) {
+      if (mode === treeMode) await this.#collectBelow(repository, oid, found);
+      else if (mode.startsWith('10') && !found.has(oid) && !(await this.#database.has(oid))) {
+        found.add(oid);
+      } else if (mode === '120000') found.add(oid);
+    }
+  }
+
+  #lacks(oid: string): Error {
+    return environmentFailed('remote-lacks-object', `${this.url} does not have ${oid}`);
+  }
+}
+
+const nothing: FetchStats = { bytes: 0, requests: 0, objects: 0 };

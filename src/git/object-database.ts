@@ -1,0 +1,146 @@
+import * as fs from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import git from 'isomorphic-git';
+import { badInput, environmentFailed } from '../errors.ts';
+import { ObjectLayers } from './object-layers.ts';
+import type { ObjectReader } from './object-store.ts';
+import { receivePack } from './receive-pack.ts';
+
+/** The objects that a ring's sidecar has: a bare repository that git itself can read. */
+export interface ObjectDatabase extends ObjectReader {
+  readonly gitdir: string;
+  /**
+   * Takes a whole pack in, or nothing of it: it is received beside the database, its trailer and every
+   * object checked, `verify` called with a view of the database as it would be, and only then published.
+   *
+   * @returns how many objects the pack has
+   * @throws RinglockError `fetch-incomplete`, `fetch-corrupt`, and what `chunks` and `verify` throw
+   */
+  importPack(
+    chunks: AsyncIterable<Uint8Array>,
+    verify?: (view: ObjectReader) => Promise<void>,
+  ): Promise<number>;
+  /** The commit that a ref (`refs/…`) names, or undefined. */
+  readRef(name: string): Promise<string | undefined>;
+  /** Replaces a ref atomically. */
+  writeRef(name: string, oid: string): Promise<void>;
+  /** Lets go of the packs that reading has brought into memory; call it when an operation is over. */
+  dropCaches(): void;
+}
+
+/**
+ * Opens a database, or makes it where there is none; what an interrupted import left behind is deleted.
+ *
+ * @throws RinglockError `not-a-database` when something else stands at `gitdir`
+ */
+export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase> {
+  await createIfAbsent(gitdir);
+  await rm(incomingDirectory(gitdir), { recursive: true, force: true });
+  await deletePartialPacks(join(gitdir, 'objects/pack'));
+  const layers = await ObjectLayers.open([gitdir]);
+  return {
+    gitdir,
+    has: (oid) => layers.has(oid),
+    readCommit: (oid) => layers.readCommit(oid),
+    readTree: (oid) => layers.readTree(oid),
+    readBlob: (oid) => layers.readBlob(oid),
+    importPack: async (chunks, verify) => {
+      const quarantine = join(incomingDirectory(gitdir), crypto.randomUUID());
+      try {
+        const pack = await receivePack(chunks, quarantine);
+        await verify?.(await layers.behind(quarantine));
+        if (pack.objects > 0) await publish(pack.name, quarantine, gitdir);
+        await layers.refresh();
+        return pack.objects;
+      } finally {
+        await rm(quarantine, { recursive: true, force: true });
+      }
+    },
+    readRef: (name) => readRef(gitdir, name),
+    writeRef: (name, oid) => {
+      requireRefName(name);
+      return replaceFile(join(gitdir, name), `${oid}\n`);
+    },
+    dropCaches: () => layers.dropCaches(),
+  };
+}
+
+function incomingDirectory(gitdir: string): string {
+  return join(gitdir, 'incoming');
+}
+
+async function createIfAbsent(gitdir: string): Promise<void> {
+  const names = await readdir(gitdir).catch(() => [] as string[]);
+  if (names.includes('objects') && names.includes('HEAD')) return;
+  const ours = new Set(['objects', 'refs', 'hooks', 'info', 'config', 'description', 'HEAD']);
+  const foreign = names.find((name) => !ours.has(name));
+  if (foreign !== undefined) {
+    throw badInput(
+      'not-a-database',
+      `${gitdir} has ${foreign} and is no git directory, expected a bare repository or nothing`,
+    );
+  }
+  await git.init({ fs, bare: true, dir: gitdir, gitdir, defaultBranch: 'main' });
+  await mkdir(join(gitdir, 'objects/pack'), { recursive: true });
+}
+
+/** A pack is whole when its index stands beside it: the index is renamed into place last. */
+async function deletePartialPacks(directory: string): Promise<void> {
+  const names = new Set(await readdir(directory).catch(() => [] as string[]));
+  for (const name of names) {
+    const whole =
+      (name.endsWith('.pack') && names.has(name.replace(/pack$/, 'idx'))) ||
+      (name.endsWith('.idx') && names.has(name.replace(/idx$/, 'pack')));
+    const kept = /\.(rev|bitmap|keep|mtimes|promisor)$/.test(name);
+    if (!whole && !kept) await rm(join(directory, name), { force: true });
+  }
+}
+
+async function publish(name: string, quarantine: string, gitdir: string): Promise<void> {
+  const from = join(quarantine, 'objects/pack');
+  const to = join(gitdir, 'objects/pack');
+  await mkdir(to, { recursive: true });
+  for (const extension of ['pack', 'idx']) await sync(join(from, `${name}.${extension}`));
+  for (const extension of ['pack', 'idx']) {
+    await rename(join(from, `${name}.${extension}`), join(to, `${name}.${extension}`));
+  }
+  await sync(to);
+}
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readRef(gitdir: string, name: string): Promise<string | undefined> {
+  requireRefName(name);
+  const text = await readFile(join(gitdir, name), 'utf8').catch(() => '');
+  return /^([0-9a-f]{40})\n$/.exec(text)?.[1];
+}
+
+function requireRefName(name: string): void {
+  if (
+    !name.startsWith('refs/') ||
+    name.split('/').some((part) => /^\.|^$|\.\.|\.lock$/.test(part))
+  ) {
+    throw environmentFailed('invalid-ref-name', `${JSON.stringify(name)} is not a name of a ref`);
+  }
+}
+
+async function replaceFile(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${crypto.randomUUID()}.new`;
+  const handle = await open(temporary, 'w');
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, path);
+}

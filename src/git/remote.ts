@@ -1,0 +1,47 @@
+/** What a fetch moved; a local path moves no bytes over a wire and makes no requests. */
+export interface FetchStats {
+  /** Bytes of responses' bodies. */
+  readonly bytes: number;
+  readonly requests: number;
+  /** Objects that arrived. */
+  readonly objects: number;
+}
+
+export interface FetchTreesOptions {
+  /** Trees come alone, without what is below them. */
+  readonly shallow?: boolean;
+  /** Blobs to fetch in the same request. */
+  readonly blobs?: readonly string[];
+  /** Trees whose objects need not come again; those that are not complete here are ignored. */
+  readonly have?: readonly string[];
+}
+
+/** A repository that a ring follows. Every fetch is all or nothing: see ObjectDatabase.importPack. */
+export interface Remote {
+  /** For display: without credentials. */
+  readonly url: string;
+  /**
+   * The commit at a branch's tip: one ls-refs.
+   *
+   * @throws RinglockError `branch-not-found`, naming the branches there are, `remote-empty`,
+   * `remote-unreachable`, `remote-timeout`, `remote-unauthorized`, `remote-not-found`, `remote-busy`
+   * (with `details.retryAfterMs` when the server says so), `remote-failed`, `remote-not-git`,
+   * `remote-redirected`, `fetch-incomplete`
+   */
+  resolveBranch(branch: string): Promise<string>;
+  /**
+   * Fetches the commit `tip` and every commit between it and `have`, without their trees where the
+   * server can leave those out; only `tip` when there is no `have`, or the server does not know it.
+   *
+   * @param have need not be in the database (a ring may remember more than its disk)
+   * @throws RinglockError as resolveBranch(), and `remote-lacks-object`, `fetch-corrupt`
+   */
+  fetchCommits(tip: string, have: string | undefined): Promise<FetchStats>;
+  /**
+   * Fetches objects by id, trees with all that is below them; what is here already is not asked for.
+   *
+   * @throws RinglockError as fetchCommits()
+   */
+  fetchTrees(oids: readonly string[], options?: FetchTreesOptions): Promise<FetchStats>;
+  close(): Promise<void>;
+}

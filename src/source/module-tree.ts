@@ -1,0 +1,75 @@
+import { distributedFiles, moduleManifestFile } from '../digest/module-files.ts';
+import { isLfsPointer } from '../digest/refusals.ts';
+import { refused } from '../errors.ts';
+import { treeMode } from '../git/completeness.ts';
+import type { ObjectReader, TreeEntry } from '../git/object-store.ts';
+import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
+import { defaultSettings } from '../repo/settings.ts';
+import type { SourceFile } from './module-source.ts';
+
+/**
+ * The files that a module's git tree distributes, read one at a time.
+ *
+ * @param label what messages call the module, e.g. `modules/Orders`
+ * @throws RinglockError `refused-path`, `not-a-module`, `invalid-json`, `invalid-file`, `object-missing`
+ */
+export async function readModuleTree(
+  reader: ObjectReader,
+  tree: string,
+  label: string,
+  maxFiles = defaultSettings.maxFiles,
+): Promise<AsyncIterable<SourceFile>> {
+  const manifest = await readModuleManifest(reader, tree, label);
+  const files = distributedFiles(manifest, await listTree(reader, tree), label, maxFiles);
+  return readFiles(reader, files, label);
+}
+
+/**
+ * The manifest that a module's git tree has.
+ *
+ * @throws RinglockError `not-a-module`, `invalid-json`, `invalid-file`, `object-missing`
+ */
+export async function readModuleManifest(
+  reader: ObjectReader,
+  tree: string,
+  label: string,
+): Promise<ModuleManifest> {
+  const entries = await reader.readTree(tree);
+  const entry = entries.find(({ path }) => path === moduleManifestFile);
+  if (entry === undefined || !entry.mode.startsWith('100')) {
+    throw refused('not-a-module', `${label} has no file ${moduleManifestFile} (git tree ${tree})`);
+  }
+  const content = await reader.readBlob(entry.oid);
+  return parseModuleManifest(Buffer.from(content).toString(), `${label}/${moduleManifestFile}`);
+}
+
+/** Every file below a tree, by path, in git's order. */
+async function listTree(
+  reader: ObjectReader,
+  tree: string,
+  prefix = '',
+  files: TreeEntry[] = [],
+): Promise<TreeEntry[]> {
+  for (const entry of await reader.readTree(tree)) {
+    const path = `${prefix}${entry.path}`;
+    if (entry.mode === treeMode) await listTree(reader, entry.oid, `${path}/`, files);
+    else files.push({ ...entry, path });
+  }
+  return files;
+}
+
+async function* readFiles(
+  reader: ObjectReader,
+  files: readonly TreeEntry[],
+  label: string,
+): AsyncGenerator<SourceFile> {
+  for (const { path, mode, oid } of files) {
+    const content = await reader.readBlob(oid);
+    if (isLfsPointer(content)) {
+      throw refused('refused-path', `${label}/${path} is a git-LFS pointer`, {
+        hint: 'Commit the file itself, or leave it out with distribution.exclude in module.json.',
+      });
+    }
+    yield { path, executable: mode === '100755', content };
+  }
+}
