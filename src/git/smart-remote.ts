@@ -12,7 +12,7 @@ import type { ObjectDatabase } from './object-database.ts';
 import type { ObjectReader } from './object-store.ts';
 import { openUploadPack } from './open-upload-pack.ts';
 import type { FetchStats, FetchTreesOptions, Remote } from './remote.ts';
-import type { FetchResponse, UploadPack } from './upload-pack.ts';
+import type { FetchRequest, FetchResponse, UploadPack } from './upload-pack.ts';
 
 /**
  * A repository behind smart HTTP. With filters and wants of any object (protocol v2 as forges have it)
@@ -107,15 +107,27 @@ class SmartRemote implements Remote {
     const request = { wants: [tip], filter: 'tree:0' };
     // Asking for the commits since the tip itself would bring none, not even the tip.
     if (have !== undefined && have !== tip) {
-      const haves = [have];
-      const first = await server.fetch({ ...request, haves, done: false });
-      if (first.pack !== undefined) return this.#importCommits(first, tip);
-      if (first.acknowledged.includes(have)) {
-        // Known, yet not enough by itself: another line of history, or clocks that ran backwards.
-        return this.#importCommits(await server.fetch({ ...request, haves, done: true }), tip);
+      try {
+        const response = await this.#negotiate(server, { ...request, haves: [have] });
+        if (response !== undefined) return await this.#importCommits(response, tip);
+      } catch (error) {
+        // The tip is older than what we have, so the server took it that we have it too.
+        if (!lacksObject(error)) throw error;
       }
     }
     return this.#importCommits(await server.fetch({ ...request, depth: 1, done: true }), tip);
+  }
+
+  /** @returns undefined when the server does not know any of the haves */
+  async #negotiate(
+    server: UploadPack,
+    request: Omit<FetchRequest, 'done'>,
+  ): Promise<FetchResponse | undefined> {
+    const first = await server.fetch({ ...request, done: false });
+    if (first.pack !== undefined) return first;
+    if (first.acknowledged.length === 0) return undefined;
+    // Known, yet not enough by itself: another line of history, or clocks that ran backwards.
+    return server.fetch({ ...request, done: true });
   }
 
   /** Commits with all their files, for servers that cannot leave them out. */
@@ -132,7 +144,7 @@ class SmartRemote implements Remote {
         return await this.#importCommits(await server.fetch(request), tip, 'whole');
       } catch (error) {
         // We have less than we said, since other files came with other requests: ask without haves.
-        if (!(error instanceof RinglockError && error.code === 'pack-lacks-object')) throw error;
+        if (!lacksObject(error)) throw error;
       }
     }
     const tipOnly = await server.fetch({ wants: [tip], depth: 1, done: true });
@@ -156,7 +168,7 @@ class SmartRemote implements Remote {
     try {
       return await this.#import(response, needed);
     } catch (error) {
-      if (!(error instanceof RinglockError && error.code === 'pack-lacks-object')) throw error;
+      if (!lacksObject(error)) throw error;
       throw environmentFailed('remote-lacks-object', `no branch has it: ${error.message}`, {
         hint: 'The server hands out branches only: let it speak git protocol version 2.',
       });
@@ -216,4 +228,8 @@ class SmartRemote implements Remote {
 /** Whether commits come without trees, and trees without commits. */
 function handsOutExactly({ capabilities }: UploadPack): boolean {
   return capabilities.filter && capabilities.anyObject;
+}
+
+function lacksObject(error: unknown): error is RinglockError {
+  return error instanceof RinglockError && error.code === 'pack-lacks-object';
 }

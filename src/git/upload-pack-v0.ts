@@ -23,15 +23,15 @@ export function openVersion0(
   advertise: () => Promise<readonly Buffer[]>,
 ): UploadPack {
   const { display, traffic } = transport;
-  const { refs, features } = parseAdvertisement(lines);
+  const { features } = parseAdvertisement(lines);
   const format = [...features].find((feature) => feature.startsWith('object-format='));
   requireSha1(format?.slice('object-format='.length), display);
-  if (!features.has('side-band-64k')) {
+  // An empty repository may advertise nothing at all.
+  if (lines.length > 0 && !features.has('side-band-64k')) {
     throw environmentFailed('remote-not-git', `${display} does not offer side-band-64k`, {
       hint: 'Give the URL that git clone takes, of a server with smart HTTP.',
     });
   }
-  let advertised: RemoteRef[] | undefined = refs;
   return {
     capabilities: {
       version: 0,
@@ -41,12 +41,8 @@ export function openVersion0(
     },
     display,
     traffic,
-    listRefs: async () => {
-      // Those of the first advertisement are new; later calls have to ask again.
-      const fresh = advertised ?? parseAdvertisement(await advertise()).refs;
-      advertised = undefined;
-      return fresh;
-    },
+    // Those of the first advertisement may be old by the time that they are asked for.
+    listRefs: async () => parseAdvertisement(await advertise()).refs,
     fetch: async (request) => {
       const { body } = await transport.uploadPack(fetchBody(request, features), {
         'content-type': 'application/x-git-upload-pack-request',

@@ -1,0 +1,59 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import type { TransportOptions } from '../../src/git/http-transport.ts';
+import { type ObjectDatabase, openObjectDatabase } from '../../src/git/object-database.ts';
+import { openRemote } from '../../src/git/open-remote.ts';
+import type { Remote } from '../../src/git/remote.ts';
+import { type GitServer, type GitServerOptions, serveGit } from './git-server.ts';
+import { createRepository, gitEnvironment, type Repository } from './repository.ts';
+import { temporaryDirectory } from './temporary.ts';
+
+/** A repository, a bare one that it pushes to, a server of that one, and a database to fetch into. */
+export interface ServedRepository {
+  readonly repository: Repository;
+  readonly server: GitServer;
+  readonly url: string;
+  readonly database: ObjectDatabase;
+  /** Closed when the test ends. */
+  remote(options?: TransportOptions, url?: string): Remote;
+  /** Pushes every branch and tag. */
+  publish(): void;
+}
+
+export async function serveRepository(
+  t: TestContext,
+  options: GitServerOptions = {},
+): Promise<ServedRepository> {
+  const repository = createRepository(t);
+  const served = temporaryDirectory(t, 'served');
+  const bare = join(served, 'platform.git');
+  execFileSync('git', ['init', '-q', '--bare', '-b', 'main', bare], { env: gitEnvironment });
+  const server = await serveGit(t, served, options);
+  const url = `${server.url}/platform.git`;
+  const database = await openObjectDatabase(join(temporaryDirectory(t, 'root'), 'repo.git'));
+  return {
+    repository,
+    server,
+    url,
+    database,
+    remote: (transport = {}, from = url) => {
+      const remote = openRemote(from, database, { retryDelayMs: 1, ...transport });
+      t.after(() => remote.close());
+      return remote;
+    },
+    publish: () => {
+      repository.git('push', '-q', '--force', '--prune', bare, 'refs/heads/*:refs/heads/*');
+      repository.git('push', '-q', '--force', bare, 'refs/tags/*:refs/tags/*');
+    },
+  };
+}
+
+/** What stands in a database's object folders, to show that nothing changed. */
+export function packFiles(database: ObjectDatabase): string[] {
+  const list = ['objects', 'incoming'].map((name) => join(database.gitdir, name));
+  const found = execFileSync('sh', ['-c', 'find "$@" -type f 2>/dev/null || true', '-', ...list], {
+    encoding: 'utf8',
+  });
+  return found.split('\n').filter((line) => line !== '');
+}
