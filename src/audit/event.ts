@@ -39,8 +39,12 @@ export interface AuditEventInput {
 
 /** An event as it stands in the journal: one line of RFC 8785 canonical JSON. */
 export interface AuditEvent extends AuditEventInput {
-  /** RFC 3339 with milliseconds, UTC. */
+  /** 1 for the first event of a root's chain, then one more each. */
+  readonly sequence: number;
+  /** RFC 3339 with milliseconds, UTC; never earlier than the event before. */
   readonly time: string;
-  /** Lower-case hex sha256 of the line before it (without newline), or 64 zeros for the first. */
+  /** `hash` of the event before it, or 64 zeros for the first. */
   readonly previous: string;
+  /** Lower-case hex sha256 of this event's canonical JSON without the property `hash`. */
+  readonly hash: string;
 }

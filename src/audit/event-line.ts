@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import canonicalizeModule from 'canonicalize';
+import { badInput } from '../errors.ts';
+import { redact } from '../redaction.ts';
+import type { AuditEvent, AuditEventInput } from './event.ts';
+
+/** RFC 8785. The package's types describe an ES module; it is CommonJS, its export the function. */
+const canonicalize = canonicalizeModule as unknown as (value: unknown) => string;
+
+/** Where an event stands in its chain. */
+export interface ChainLink {
+  readonly sequence: number;
+  readonly time: string;
+  readonly previous: string;
+}
+
+/** `previous` of a chain's first event. */
+export const chainStart = '0'.repeat(64);
+
+/**
+ * Completes an event and writes it as its journal line (no line break).
+ *
+ * URLs lose their credentials, and text what Postgres cannot hold (NUL, lone surrogates: both
+ * become U+FFFD), so that a kept event can always be delivered.
+ *
+ * @throws RinglockError `invalid-audit-event` for an id that is not a UUID
+ */
+export function formatEvent(
+  input: AuditEventInput,
+  link: ChainLink,
+): { event: AuditEvent; line: string } {
+  for (const id of [input.id, input.operationId]) {
+    if (!uuidPattern.test(id)) {
+      throw badInput('invalid-audit-event', `the audit event id ${id} is not a lower-case UUID`);
+    }
+  }
+  const unsigned = { ...(storable(input) as AuditEventInput), ...link };
+  const event = { ...unsigned, hash: sha256(canonicalize(unsigned)) };
+  return { event, line: canonicalize(event) };
+}
+
+/**
+ * Reads a journal line and checks it by itself: canonical, complete, and as its own hash says.
+ *
+ * @returns the event, or in words what is wrong
+ */
+export function parseEvent(line: string): AuditEvent | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return 'is not JSON';
+  }
+  if (!isEvent(value)) return 'is not an audit event';
+  if (canonicalize(value) !== line) return 'is not canonical JSON (RFC 8785)';
+  const { hash, ...unsigned } = value;
+  if (sha256(canonicalize(unsigned)) !== hash) return 'differs from its hash';
+  return value;
+}
+
+const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+function storable(value: unknown): unknown {
+  // A round trip through JSON first: what it cannot say (undefined, NaN) must not stop an append.
+  return JSON.parse(JSON.stringify(value), (_, held: unknown) => {
+    if (typeof held === 'string') return storableText(held);
+    if (typeof held !== 'object' || held === null || Array.isArray(held)) return held;
+    return Object.fromEntries(Object.entries(held).map(([key, of]) => [storableText(key), of]));
+  });
+}
+
+function storableText(text: string): string {
+  return redact(text).replace(/\0|\p{Surrogate}/gu, '\uFFFD');
+}
+
+function isEvent(value: unknown): value is AuditEvent {
+  if (typeof value !== 'object' || value === null) return false;
+  const event = value as Partial<Record<keyof AuditEvent, unknown>>;
+  return (
+    [event.id, event.ring, event.replica, event.time, event.previous, event.hash].every(
+      (field) => typeof field === 'string',
+    ) && Number.isSafeInteger(event.sequence)
+  );
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text, 'utf8').digest('hex');
+}
