@@ -18,6 +18,8 @@ export interface GitRequest {
   status: number;
   /** Bytes of the response's body that were sent. */
   responseBytes: number;
+  /** Whether a fault took the end of the response away. */
+  cut: boolean;
 }
 
 /** What goes wrong on the way; `after` and `at` are bytes of the response's body. */
@@ -101,6 +103,7 @@ export async function startGitServer(
       body,
       status: 0,
       responseBytes: 0,
+      cut: false,
     };
     requests.push(entry);
     const injected = takeFault(kind);
@@ -290,6 +293,7 @@ async function sendWithFault(call: BackendCall, payload: Buffer): Promise<boolea
     response.write(bytes, (error) => resolve(error == null)),
   );
   if (goesOn) return sent;
+  entry.cut = true;
   if (fault?.kind === 'cut') {
     if (fault.clean === true) response.end();
     else response.destroy();

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { TransportOptions } from '../../src/git/http-transport.ts';
@@ -51,9 +52,12 @@ export async function serveRepository(
 
 /** What stands in a database's object folders, to show that nothing changed. */
 export function packFiles(database: ObjectDatabase): string[] {
-  const list = ['objects', 'incoming'].map((name) => join(database.gitdir, name));
-  const found = execFileSync('sh', ['-c', 'find "$@" -type f 2>/dev/null || true', '-', ...list], {
-    encoding: 'utf8',
+  return ['objects', 'incoming'].flatMap((name) => {
+    const directory = join(database.gitdir, name);
+    if (!existsSync(directory)) return [];
+    return readdirSync(directory, { recursive: true, encoding: 'utf8', withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
   });
-  return found.split('\n').filter((line) => line !== '');
 }
