@@ -3,7 +3,7 @@ import { firstMissingBelow } from '../git/completeness.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
 import type { Remote } from '../git/remote.ts';
 import type { ModuleSource } from './module-source.ts';
-import { readModuleTree } from './module-tree.ts';
+import { moduleLabel, readModuleTree } from './module-tree.ts';
 
 export interface GitSourceOptions {
   readonly maxFiles?: number;
@@ -35,12 +35,12 @@ export function gitSource(
       // One that the server lacks fails the request for all.
       for (const tree of trees) await fetch([tree]);
     },
-    read: async ({ alias, entry }) => {
-      const { tree } = entry;
+    read: async (module) => {
+      const { tree } = module.entry;
       if (tree === null) return undefined;
       const isHere = (await firstMissingBelow(database, tree)) === undefined;
       if (!isHere && !(await fetch([tree]))) return undefined;
-      return readModuleTree(database, tree, entry.directory ?? alias, maxFiles);
+      return readModuleTree(database, tree, moduleLabel(module), maxFiles);
     },
   };
 }

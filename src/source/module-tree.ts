@@ -5,7 +5,7 @@ import { treeMode } from '../git/completeness.ts';
 import type { ObjectReader, TreeEntry } from '../git/object-store.ts';
 import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
 import { defaultSettings } from '../repo/settings.ts';
-import type { SourceFile } from './module-source.ts';
+import type { SourceFile, WantedModule } from './module-source.ts';
 
 /**
  * The files that a module's git tree distributes, read one at a time.
@@ -41,6 +41,12 @@ export async function readModuleManifest(
   }
   const content = await reader.readBlob(entry.oid);
   return parseModuleManifest(Buffer.from(content).toString(), `${label}/${moduleManifestFile}`);
+}
+
+/** What messages call a wanted module: its directory from the repository's top, or its alias. */
+export function moduleLabel({ alias, entry: { directory } }: WantedModule): string {
+  if (directory === null) return alias;
+  return directory.includes('/') ? directory : `modules/${directory}`;
 }
 
 /** Every file below a tree, by path, in git's order. */
