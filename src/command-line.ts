@@ -3,6 +3,10 @@ import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
 /** Every command by its path, loaded only when it is called. */
 export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   list: async () => (await import('./commands/list.ts')).ListCommand,
+  'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
+  'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
+  'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,
+  'ring show': async () => (await import('./commands/ring-show.ts')).RingShowCommand,
 };
 
 /**

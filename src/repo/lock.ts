@@ -120,6 +120,11 @@ export function formatLock(lock: Lock): string {
   return `${JSON.stringify(file, null, 2)}\n`;
 }
 
+/** One entry in the lock's byte form, its first line unindented. */
+export function formatEntry(entry: LockEntry): string {
+  return JSON.stringify(orderedEntry(entry), null, 2);
+}
+
 function orderedEntry(entry: LockEntry): LockEntry {
   const { version, directory, source, tree, artifact, sha256 } = entry;
   const { file_count, size_bytes, released_at } = entry;

@@ -1,0 +1,77 @@
+import { RinglockError, refused } from '../errors.ts';
+import type { Lock, LockEntry } from '../repo/lock.ts';
+import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
+import type { GitRepository } from './git-command.ts';
+import { digestModule } from './module-digest.ts';
+import { isObjectMissing, type ObjectBatch, withObjects } from './object-batch.ts';
+
+/** What git has of a lock's entry: the manifest of its pinned tree, or why it cannot be trusted. */
+export type PinnedModule =
+  | { readonly manifest: ModuleManifest; readonly problem?: undefined }
+  | { readonly manifest: ModuleManifest | undefined; readonly problem: RinglockError };
+
+/**
+ * Reads the pinned tree of every module of a lock and checks version and digest against it.
+ *
+ * @param maxFiles the most files that one module may have
+ * @returns by alias; problems are `tree-missing`, `tree-mismatch`, or what the parsers throw
+ */
+export function readPinnedModules(
+  repository: GitRepository,
+  lock: Lock,
+  maxFiles: number,
+): Promise<ReadonlyMap<string, PinnedModule>> {
+  return withObjects(repository, async (objects) => {
+    const read = [...lock.modules].map(
+      async ([alias, entry]) =>
+        [alias, await readPinned(objects, lock.ring, alias, entry, maxFiles)] as const,
+    );
+    return new Map(await Promise.all(read));
+  });
+}
+
+async function readPinned(
+  objects: ObjectBatch,
+  ring: string,
+  alias: string,
+  entry: LockEntry,
+  maxFiles: number,
+): Promise<PinnedModule> {
+  const what = `${alias} ${entry.version} of ${ring}`;
+  try {
+    if (entry.tree === null) throw treeMissing(what, 'the lock names no tree');
+    const path = `${entry.directory ?? alias} of tree ${entry.tree.slice(0, 12)}`;
+    const digest = await digestModule(objects, entry.tree, path, maxFiles);
+    if (digest === undefined) throw mismatch(what, 'its tree has no module.json', 'a module');
+    const manifest = parseModuleManifest(digest.manifest, `${path}: module.json`);
+    const problem =
+      manifest.alias !== alias
+        ? mismatch(what, `its tree has the alias ${manifest.alias}`, alias)
+        : manifest.version !== entry.version
+          ? mismatch(what, `its tree has the version ${manifest.version}`, entry.version)
+          : digest.sha256 !== entry.sha256
+            ? mismatch(what, `its tree has the digest ${digest.sha256}`, entry.sha256)
+            : undefined;
+    return problem === undefined ? { manifest } : { manifest, problem };
+  } catch (error) {
+    if (!(error instanceof RinglockError)) throw error;
+    const problem = isObjectMissing(error) ? treeMissing(what, error.message) : error;
+    return { manifest: undefined, problem };
+  }
+}
+
+function treeMissing(what: string, reason: string): RinglockError {
+  return refused('tree-missing', `${what} cannot be found: ${reason}`, {
+    hint: 'Fetch what has it (`git fetch --all --tags`); after that the ring needs its artifact.',
+  });
+}
+
+function mismatch(what: string, found: string, expected: string): RinglockError {
+  return refused(
+    'tree-mismatch',
+    `${what} is not what the lock says: ${found}, expected ${expected}`,
+    {
+      hint: 'The lock was edited by hand or merged badly: restore it from the last good commit.',
+    },
+  );
+}
