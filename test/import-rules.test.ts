@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { temporaryDirectory } from './support/temporary.ts';
+
+const root = join(import.meta.dirname, '..');
+
+/** A violation of each rule of .dependency-cruiser.cjs: the file that breaks it and what it says. */
+const violations: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'pure-rooms-stay-pure': {
+    'src/repo/planted.ts': "import { readFileSync } from 'node:fs';\nreadFileSync('VERSION');\n",
+  },
+  'pure-rooms-import-only-pure-rooms': {
+    'src/plan/planted.ts': "import '../audit/planted.ts';\n",
+    'src/audit/planted.ts': 'export const planted = 1;\n',
+  },
+  'pure-rooms-use-pure-packages': {
+    'src/digest/planted.ts': "import pg from 'pg';\nnew pg.Client();\n",
+  },
+  'nobody-imports-commands': {
+    'src/store/planted.ts': "import '../commands/base.ts';\n",
+  },
+  'commands-import-no-command': {
+    'src/commands/planted.ts': "import './other-planted.ts';\n",
+    'src/commands/other-planted.ts': 'export const planted = 1;\n',
+  },
+  'data-flows-one-way': {
+    'src/source/planted.ts': "import '../reconcile/planted.ts';\n",
+    'src/reconcile/planted.ts': 'export const planted = 1;\n',
+  },
+  'no-cycles': {
+    'src/store/planted.ts': "import './other-planted.ts';\nexport const planted = 1;\n",
+    'src/store/other-planted.ts': "import './planted.ts';\nexport const planted = 1;\n",
+  },
+};
+
+test('the sources keep every import rule', () => {
+  const { status, output } = checkImports(root);
+  assert.equal(status, 0, output);
+});
+
+test('a violation is planted for every rule there is', async () => {
+  const { default: config } = await import('../.dependency-cruiser.cjs' as string);
+  const names = config.forbidden.map(({ name }: { name: string }) => name);
+  assert.deepEqual(Object.keys(violations), names);
+});
+
+for (const [rule, files] of Object.entries(violations)) {
+  test(`a planted violation of ${rule} fails the check with its name`, (t) => {
+    const { status, output } = checkImports(copyWith(t, files));
+    assert.notEqual(status, 0, output);
+    const broken = [...output.matchAll(/error ([a-z-]+):/g)].map((match) => match[1]);
+    assert.deepEqual([...new Set(broken)], [rule], output);
+  });
+}
+
+/** The sources and what the check needs, with files added. */
+function copyWith(t: TestContext, files: Readonly<Record<string, string>>): string {
+  const copy = temporaryDirectory(t, 'rules');
+  for (const name of ['src', 'manifests/schema', '.dependency-cruiser.cjs', 'tsconfig.json']) {
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  }
+  cpSync(join(root, 'package.json'), join(copy, 'package.json'));
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(copy, name)), { recursive: true });
+    writeFileSync(join(copy, name), content);
+  }
+  return copy;
+}
+
+function checkImports(cwd: string): { status: number | null; output: string } {
+  const binary = join(root, 'node_modules/.bin/depcruise');
+  const args = ['src', '--config', '.dependency-cruiser.cjs', '--output-type', 'err'];
+  const { status, stdout, stderr } = spawnSync(binary, args, { cwd, encoding: 'utf8' });
+  return { status, output: stdout + stderr };
+}
