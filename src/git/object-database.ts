@@ -25,7 +25,7 @@ export interface ObjectDatabase extends ObjectReader {
   readRef(name: string): Promise<string | undefined>;
   /** Replaces a ref atomically. */
   writeRef(name: string, oid: string): Promise<void>;
-  /** Lets go of the packs that reading has brought into memory; call it when an operation is over. */
+  /** Closes the packs that reading has opened; call it when an operation is over. */
   dropCaches(): void;
 }
 
@@ -49,7 +49,12 @@ export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase
       const quarantine = join(incomingDirectory(gitdir), crypto.randomUUID());
       try {
         const pack = await receivePack(chunks, quarantine);
-        await verify?.(await layers.behind(quarantine));
+        const view = await layers.behind(quarantine);
+        try {
+          await verify?.(view);
+        } finally {
+          view.closeFront();
+        }
         if (pack.objects > 0) await publish(pack.name, quarantine, gitdir);
         await layers.refresh();
         return pack.objects;

@@ -3,20 +3,12 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import git from 'isomorphic-git';
 import { environmentFailed } from '../errors.ts';
-import type { Commit, ObjectReader, TreeEntry } from './object-store.ts';
+import type { Commit, ObjectReader, ObjectType, RawObject, TreeEntry } from './object-store.ts';
+import { PackFile } from './pack-file.ts';
 import { PackIndex } from './pack-index.ts';
+import { parseCommit, parseTree } from './parse-object.ts';
 
-export type ObjectType = 'commit' | 'tree' | 'blob' | 'tag';
-
-export interface RawObject {
-  readonly type: ObjectType;
-  readonly content: Uint8Array;
-}
-
-/**
- * Reads objects from one git directory after another, through isomorphic-git. What each has is known
- * from its pack indexes, as refresh() last found them: isomorphic-git can only tell by reading.
- */
+/** Reads objects from one git directory after another. refresh() says which packs there are. */
 export class ObjectLayers implements ObjectReader {
   readonly #layers: Layer[];
 
@@ -43,9 +35,14 @@ export class ObjectLayers implements ObjectReader {
     for (const layer of this.#layers) await layer.refresh();
   }
 
-  /** Lets go of every pack read into memory. */
+  /** Closes the front layer of what behind() returned; the others go on serving. */
+  closeFront(): void {
+    this.#layers[0]?.close();
+  }
+
+  /** Closes every pack, and forgets what was read. */
   dropCaches(): void {
-    for (const layer of this.#layers) layer.cache = {};
+    for (const layer of this.#layers) layer.close();
   }
 
   async has(oid: string): Promise<boolean> {
@@ -53,40 +50,23 @@ export class ObjectLayers implements ObjectReader {
     return false;
   }
 
-  readCommit(oid: string): Promise<Commit> {
-    return this.#read(oid, async ({ gitdir, cache }) => {
-      const { commit } = await git.readCommit({ fs, gitdir, cache, oid });
-      const { tree, parent, author, committer, message } = commit;
-      return { oid, tree, parents: parent, author, committer, message };
-    });
+  async readCommit(oid: string): Promise<Commit> {
+    return parseCommit(oid, await this.#readAs('commit', oid));
   }
 
-  readTree(oid: string): Promise<readonly TreeEntry[]> {
-    return this.#read(oid, async ({ gitdir, cache }) => {
-      const { tree } = await git.readTree({ fs, gitdir, cache, oid });
-      return tree.map(({ path, mode, oid }) => ({ path, mode, oid }));
-    });
+  async readTree(oid: string): Promise<readonly TreeEntry[]> {
+    return parseTree(await this.#readAs('tree', oid));
   }
 
   readBlob(oid: string): Promise<Uint8Array> {
-    return this.#read(oid, async ({ gitdir, cache }) => {
-      const { blob } = await git.readBlob({ fs, gitdir, cache, oid });
-      return blob;
-    });
+    return this.#readAs('blob', oid);
   }
 
-  readRaw(oid: string): Promise<RawObject> {
-    return this.#read(oid, async ({ gitdir, cache }) => {
-      const found = await git.readObject({ fs, gitdir, cache, oid, format: 'content' });
-      return { type: found.type as ObjectType, content: found.object as Uint8Array };
-    });
-  }
-
-  async #read<Result>(oid: string, read: (layer: Layer) => Promise<Result>): Promise<Result> {
+  async readRaw(oid: string): Promise<RawObject> {
     for (const layer of this.#layers) {
       if (!(await layer.has(oid))) continue;
       try {
-        return await read(layer);
+        return await layer.read(oid);
       } catch (error) {
         throw environmentFailed(
           'object-broken',
@@ -95,21 +75,31 @@ export class ObjectLayers implements ObjectReader {
         );
       }
     }
-    throw objectMissing(oid, this.#layers.at(-1)?.gitdir ?? 'nowhere');
+    throw environmentFailed(
+      'object-missing',
+      `object ${oid} is not in ${this.#layers.at(-1)?.gitdir}`,
+      { details: { oid } },
+    );
   }
-}
 
-function objectMissing(oid: string, gitdir: string): Error {
-  return environmentFailed('object-missing', `object ${oid} is not in ${gitdir}`, {
-    details: { oid },
-  });
+  async #readAs(type: ObjectType, oid: string): Promise<Buffer> {
+    const object = await this.readRaw(oid);
+    if (object.type === type)
+      return Buffer.from(
+        object.content.buffer,
+        object.content.byteOffset,
+        object.content.byteLength,
+      );
+    throw environmentFailed(
+      'object-broken',
+      `object ${oid} is a ${object.type}, expected a ${type}`,
+    );
+  }
 }
 
 class Layer {
   readonly gitdir: string;
-  /** isomorphic-git's: packs and indexes by file name. */
-  cache: object = {};
-  #indexes = new Map<string, PackIndex>();
+  #packs = new Map<string, PackFile>();
 
   constructor(gitdir: string) {
     this.gitdir = gitdir;
@@ -118,21 +108,37 @@ class Layer {
   async refresh(): Promise<void> {
     const directory = join(this.gitdir, 'objects/pack');
     const names = await readdir(directory).catch(() => [] as string[]);
-    const indexes = new Map<string, PackIndex>();
+    const packs = new Map<string, PackFile>();
     for (const name of names) {
       if (!name.endsWith('.idx')) continue;
-      const known = this.#indexes.get(name);
-      indexes.set(name, known ?? (await PackIndex.read(join(directory, name))));
+      const known = this.#packs.get(name);
+      packs.set(name, known ?? (await openPack(join(directory, name))));
     }
-    this.#indexes = indexes;
+    for (const [name, pack] of this.#packs) if (!packs.has(name)) pack.close();
+    this.#packs = packs;
+  }
+
+  close(): void {
+    for (const pack of this.#packs.values()) pack.close();
   }
 
   async has(oid: string): Promise<boolean> {
-    for (const index of this.#indexes.values()) if (index.has(oid)) return true;
+    for (const pack of this.#packs.values()) if (pack.has(oid)) return true;
     const loose = join(this.gitdir, 'objects', oid.slice(0, 2), oid.slice(2));
     return stat(loose).then(
       () => true,
       () => false,
     );
   }
+
+  async read(oid: string): Promise<RawObject> {
+    for (const pack of this.#packs.values()) if (pack.has(oid)) return pack.read(oid);
+    const { gitdir } = this;
+    const found = await git.readObject({ fs, gitdir, oid, format: 'content' });
+    return { type: found.type as ObjectType, content: found.object as Uint8Array };
+  }
+}
+
+async function openPack(indexFile: string): Promise<PackFile> {
+  return new PackFile(indexFile.replace(/idx$/, 'pack'), await PackIndex.read(indexFile));
 }

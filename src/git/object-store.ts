@@ -29,3 +29,11 @@ export interface ObjectReader {
   readTree(oid: string): Promise<readonly TreeEntry[]>;
   readBlob(oid: string): Promise<Uint8Array>;
 }
+
+export type ObjectType = 'commit' | 'tree' | 'blob' | 'tag';
+
+/** An object as git stores it, before anything is made of its bytes. */
+export interface RawObject {
+  readonly type: ObjectType;
+  readonly content: Uint8Array;
+}

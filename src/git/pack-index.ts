@@ -1,20 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { environmentFailed } from '../errors.ts';
 
-/** gitformat-pack, version 2: magic, fan-out of 256 counts, then the sorted object ids. */
+/** gitformat-pack, version 2: magic, fan-out of 256 counts, ids, CRCs, offsets, large offsets, sums. */
 const magic = 0xff744f63;
 const fanoutStart = 8;
 const idsStart = fanoutStart + 256 * 4;
 const idLength = 20;
+const crcLength = 4;
+const offsetLength = 4;
+/** Set in an offset that is an index into the table of 8-byte offsets. */
+const largeOffset = 0x80000000;
 
-/** Which objects a pack has, answered from its index (20 bytes an object in memory). */
+/** Which objects a pack has and where, from its index, which is kept in memory as it is on disk. */
 export class PackIndex {
-  readonly #ids: Buffer;
-  readonly #fanout: Uint32Array;
+  readonly #bytes: Buffer;
+  readonly count: number;
 
-  private constructor(ids: Buffer, fanout: Uint32Array) {
-    this.#ids = ids;
-    this.#fanout = fanout;
+  private constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+    this.count = this.#fanout(255);
   }
 
   /** @throws RinglockError `broken-pack-index` */
@@ -23,40 +27,62 @@ export class PackIndex {
     if (bytes.length < idsStart || bytes.readUInt32BE(0) !== magic || bytes.readUInt32BE(4) !== 2) {
       throw environmentFailed('broken-pack-index', `${file} is not a pack index of version 2`);
     }
-    const fanout = new Uint32Array(256);
-    for (let i = 0; i < 256; i++) fanout[i] = bytes.readUInt32BE(fanoutStart + i * 4);
-    const count = fanout[255] ?? 0;
-    const end = idsStart + count * idLength;
-    if (bytes.length < end) {
-      throw environmentFailed('broken-pack-index', `${file} ends before its ${count} object ids`);
+    const index = new PackIndex(bytes);
+    const expected = idsStart + index.count * (idLength + crcLength + offsetLength);
+    if (bytes.length < expected) {
+      throw environmentFailed(
+        'broken-pack-index',
+        `${file} has ${bytes.length} bytes, expected ${expected} at least for ${index.count} objects`,
+      );
     }
-    // A copy, so that the rest of the file's buffer can go.
-    return new PackIndex(Buffer.from(bytes.subarray(idsStart, end)), fanout);
-  }
-
-  get count(): number {
-    return this.#fanout[255] ?? 0;
+    return index;
   }
 
   has(oid: string): boolean {
+    return this.#position(oid) !== undefined;
+  }
+
+  /** Where in the pack an object starts, in bytes. */
+  offsetOf(oid: string): number | undefined {
+    const position = this.#position(oid);
+    return position === undefined ? undefined : this.#offsetAt(position);
+  }
+
+  /** Where every object starts, in ascending order. */
+  sortedOffsets(): Float64Array {
+    const offsets = new Float64Array(this.count);
+    for (let position = 0; position < this.count; position++) {
+      offsets[position] = this.#offsetAt(position);
+    }
+    return offsets.sort();
+  }
+
+  #offsetAt(position: number): number {
+    const offsetsStart = idsStart + this.count * (idLength + crcLength);
+    const offset = this.#bytes.readUInt32BE(offsetsStart + position * offsetLength);
+    if (offset < largeOffset) return offset;
+    const largeStart = offsetsStart + this.count * offsetLength;
+    return Number(this.#bytes.readBigUInt64BE(largeStart + (offset - largeOffset) * 8));
+  }
+
+  #fanout(firstByte: number): number {
+    return this.#bytes.readUInt32BE(fanoutStart + firstByte * 4);
+  }
+
+  #position(oid: string): number | undefined {
     const wanted = Buffer.from(oid, 'hex');
     const first = wanted[0];
-    if (first === undefined || wanted.length !== idLength) return false;
-    let low = first === 0 ? 0 : (this.#fanout[first - 1] ?? 0);
-    let high = this.#fanout[first] ?? 0;
+    if (first === undefined || wanted.length !== idLength) return undefined;
+    let low = first === 0 ? 0 : this.#fanout(first - 1);
+    let high = this.#fanout(first);
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const order = this.#ids.compare(
-        wanted,
-        0,
-        idLength,
-        middle * idLength,
-        (middle + 1) * idLength,
-      );
-      if (order === 0) return true;
+      const start = idsStart + middle * idLength;
+      const order = this.#bytes.compare(wanted, 0, idLength, start, start + idLength);
+      if (order === 0) return middle;
       if (order < 0) low = middle + 1;
       else high = middle;
     }
-    return false;
+    return undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deflate } from 'node:zlib';
-import type { ObjectType, RawObject } from './object-layers.ts';
+import type { ObjectType, RawObject } from './object-store.ts';
 
 const compress = promisify(deflate);
 const typeNumber: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
