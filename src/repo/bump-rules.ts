@@ -13,8 +13,8 @@ export interface ModuleState {
 /** By alias. */
 export type ModuleStates = ReadonlyMap<string, ModuleState>;
 
-/** Alias → version → content digest of the released bytes. */
-export type ReleasedVersions = ReadonlyMap<string, ReadonlyMap<string, string>>;
+/** Alias → version → content digest of the released bytes, undefined where nobody needs to know it. */
+export type ReleasedVersions = ReadonlyMap<string, ReadonlyMap<string, string | undefined>>;
 
 export interface BumpQuestion {
   readonly now: ModuleStates;
@@ -58,7 +58,7 @@ function bumpViolation(
   alias: string,
   now: ModuleState,
   befores: readonly ModuleState[],
-  released: ReadonlyMap<string, string>,
+  released: ReadonlyMap<string, string | undefined>,
 ): Violation | undefined {
   const from = greatest(befores.map(({ version }) => version));
   const known = released.get(now.version);
@@ -82,7 +82,9 @@ function bumpViolation(
       return violation('unbumped', `${alias} was changed, but its version is still ${from}`);
     }
     if (order < 0) {
-      const why = known === undefined ? 'was never released' : 'was released with other bytes';
+      const why = !released.has(now.version)
+        ? 'was never released'
+        : 'was released with other bytes';
       return violation(
         'regression',
         `${alias} goes back from ${from} to ${now.version}, which ${why}`,
@@ -103,7 +105,7 @@ function mendingCommand(
   alias: string,
   present: string,
   from: string | undefined,
-  released: ReadonlyMap<string, string>,
+  released: ReadonlyMap<string, string | undefined>,
 ): string {
   const above = greatest([present, ...(from === undefined ? [] : [from])]) ?? present;
   const kind = semver.prerelease(above) === null ? 'patch' : 'prerelease';
