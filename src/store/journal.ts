@@ -1,0 +1,174 @@
+import { open, readFile, truncate } from 'node:fs/promises';
+import type { AuditEventInput } from '../audit/event.ts';
+import { environmentFailed } from '../errors.ts';
+import { syncDirectory, writeFileAtomically } from './atomic-file.ts';
+import { diskFailed, isAbsent } from './disk-error.ts';
+import { journalPath, type StoreContext } from './layout.ts';
+
+/** A step of an operation, written before (`prepared`) or after (the others) it is done. */
+export type JournalEntry =
+  | {
+      readonly type: 'prepared';
+      /** UUIDv7 of the operation. */
+      readonly operationId: string;
+      /** What `current` showed before; null when nothing. */
+      readonly fromGeneration: number | null;
+      readonly toGeneration: number;
+      /** The lock commit; null for what no commit asked for. */
+      readonly commit: string | null;
+      /** The audit events that belong to the operation when it succeeds. */
+      readonly events: readonly AuditEventInput[];
+    }
+  | { readonly type: 'switched'; readonly operationId: string }
+  | { readonly type: 'committed'; readonly operationId: string }
+  | { readonly type: 'reverted'; readonly operationId: string };
+
+/** An entry with the time it was written, RFC 3339 UTC. */
+export type JournalRecord = JournalEntry & { readonly time: string };
+
+/** An operation that ended neither committed nor reverted. */
+export interface UnfinishedOperation {
+  readonly prepared: JournalRecord & { readonly type: 'prepared' };
+  /** Whether its `switched` record is there; `current` itself tells whether the rename happened. */
+  readonly switched: boolean;
+}
+
+/** `<root>/journal.jsonl`: one JSON record a line, fsynced before an append returns. */
+export interface Journal {
+  /** @throws RinglockError `disk-full` and its like; the journal is then as it was */
+  append(entry: JournalEntry): Promise<void>;
+  records(): readonly JournalRecord[];
+  /** The last operation, if it ended neither way. */
+  unfinished(): UnfinishedOperation | undefined;
+  /** Keeps the newest operations (default 100) and drops the records of those before. */
+  compact(keepOperations?: number): Promise<void>;
+}
+
+/**
+ * Opens the journal; a last record that a crash tore is cut off.
+ *
+ * @throws RinglockError `journal-damaged` when a record before the last cannot be read
+ */
+export async function openJournal(context: StoreContext): Promise<Journal> {
+  const path = journalPath(context.root);
+  let { records, bytes } = await readJournal(path);
+  let queue: Promise<unknown> = Promise.resolve();
+  const inTurn = <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const turn = queue.then(work);
+    queue = turn.catch(() => {});
+    return turn;
+  };
+  return {
+    records: () => records,
+    unfinished: () => findUnfinished(records),
+    append: (entry) =>
+      inTurn(async () => {
+        await context.requireOwned();
+        const record = { ...entry, time: context.now().toISOString() };
+        bytes = await appendLine(context, path, bytes, `${JSON.stringify(record)}\n`);
+        records = [...records, record];
+      }),
+    compact: (keepOperations = 100) =>
+      inTurn(async () => {
+        const kept = newestOperations(records, keepOperations);
+        if (kept.length === records.length) return;
+        await context.requireOwned();
+        const text = kept.map((record) => `${JSON.stringify(record)}\n`).join('');
+        await writeFileAtomically(path, text, { mode: 0o644, fault: context.fault });
+        records = kept;
+        bytes = Buffer.byteLength(text);
+      }),
+  };
+}
+
+async function readJournal(path: string): Promise<{ records: JournalRecord[]; bytes: number }> {
+  let content: Buffer;
+  try {
+    content = await readFile(path);
+  } catch (error) {
+    if (isAbsent(error)) return { records: [], bytes: 0 };
+    throw diskFailed(error, path);
+  }
+  const records: JournalRecord[] = [];
+  let start = 0;
+  for (let end = content.indexOf(10); end !== -1; end = content.indexOf(10, start)) {
+    const record = parseRecord(content.toString('utf8', start, end));
+    if (record === undefined) break;
+    records.push(record);
+    start = end + 1;
+  }
+  if (start < content.length) {
+    requireTornTail(content.toString('utf8', start), records.length, path);
+    await truncate(path, start).catch((error) => {
+      throw diskFailed(error, path);
+    });
+  }
+  return { records, bytes: start };
+}
+
+function parseRecord(line: string): JournalRecord | undefined {
+  try {
+    const record = JSON.parse(line) as JournalRecord;
+    return typeof record.type === 'string' && typeof record.operationId === 'string'
+      ? record
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A crash tears only what was written last; a good record after a bad one means another damage. */
+function requireTornTail(tail: string, readable: number, path: string): void {
+  if (
+    !tail
+      .split('\n')
+      .slice(1)
+      .some((line) => parseRecord(line) !== undefined)
+  )
+    return;
+  throw environmentFailed(
+    'journal-damaged',
+    `${path}:${readable + 1} is no record of the journal, though records follow it`,
+    { hint: 'Move the file aside: the next start goes by what `current` shows.' },
+  );
+}
+
+async function appendLine(
+  context: StoreContext,
+  path: string,
+  bytes: number,
+  line: string,
+): Promise<number> {
+  try {
+    await context.fault('append to the journal');
+    const file = await open(path, 'a', 0o644);
+    try {
+      await file.writeFile(line);
+      await context.fault('sync the journal');
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    // A half-written record must not stand before the next one.
+    await truncate(path, bytes).catch(() => {});
+    throw diskFailed(error, path);
+  }
+  if (bytes === 0) await syncDirectory(context.root);
+  return bytes + Buffer.byteLength(line);
+}
+
+function findUnfinished(records: readonly JournalRecord[]): UnfinishedOperation | undefined {
+  const prepared = records.findLast((record) => record.type === 'prepared');
+  if (prepared === undefined) return undefined;
+  const own = records.filter(({ operationId }) => operationId === prepared.operationId);
+  if (own.some(({ type }) => type === 'committed' || type === 'reverted')) return undefined;
+  return { prepared, switched: own.some(({ type }) => type === 'switched') };
+}
+
+function newestOperations(records: readonly JournalRecord[], keep: number): JournalRecord[] {
+  const operations = [...new Set(records.map(({ operationId }) => operationId))];
+  const unfinished = findUnfinished(records)?.prepared.operationId;
+  const kept = new Set(keep === 0 ? [] : operations.slice(-keep));
+  return records.filter(({ operationId }) => kept.has(operationId) || operationId === unfinished);
+}

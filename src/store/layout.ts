@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import { refused } from '../errors.ts';
+import type { Lock } from '../repo/lock.ts';
+import type { FaultPoint } from './fault-point.ts';
+
+/** What every part of the store is given of the root it works in. */
+export interface StoreContext {
+  /** Absolute path of the root. */
+  readonly root: string;
+  readonly link: LinkMode;
+  readonly now: () => Date;
+  readonly fault: FaultPoint;
+  /** @throws RinglockError `root-lost` when another process took the root over */
+  readonly requireOwned: () => Promise<void>;
+}
+
+/** How a generation holds its modules: links to the store, or real directories of hard-linked files. */
+export type LinkMode = 'symlink' | 'hardlink';
+
+/** The contract's own name inside a generation; no module may take it. */
+export const generationFacts = '.ringlock';
+
+export const currentPath = (root: string) => join(root, 'current');
+export const generationsPath = (root: string) => join(root, 'generations');
+export const generationPath = (root: string, number: number) =>
+  join(root, 'generations', generationName(number));
+export const versionsPath = (root: string) => join(root, 'versions');
+export const stagingPath = (root: string) => join(root, 'staging');
+export const journalPath = (root: string) => join(root, 'journal.jsonl');
+export const statusPath = (root: string) => join(root, 'status.json');
+export const switchesPath = (root: string) => join(root, 'switches.json');
+export const ownersPath = (root: string) => join(root, 'owner');
+
+/** `000042` */
+export function generationName(number: number): string {
+  return String(number).padStart(6, '0');
+}
+
+/** The number that a directory's name says, or undefined for a name that is not ours. */
+export function generationNumber(name: string): number | undefined {
+  return /^\d{6,15}$/.test(name) ? Number(name) : undefined;
+}
+
+/** Where modules stand inside a generation: alias → `Orders` or `themes/Dark` (the alias, for a reference lock). */
+export function moduleDirectories(lock: Lock): ReadonlyMap<string, string> {
+  const directories = new Map<string, string>();
+  const owners = new Map<string, string>();
+  for (const [alias, entry] of lock.modules) {
+    const directory = entry.directory ?? alias;
+    directories.set(alias, directory);
+    const taken = owners.get(directory);
+    if (taken !== undefined) throw clash(alias, directory, `${taken} stands there`);
+    owners.set(directory, alias);
+  }
+  for (const [directory, alias] of owners) {
+    const segments = directory.split('/');
+    if (segments[0] === generationFacts)
+      throw clash(alias, directory, 'the name is ringlock’s own');
+    for (let length = 1; length < segments.length; length++) {
+      const above = segments.slice(0, length).join('/');
+      const taken = owners.get(above);
+      if (taken !== undefined) throw clash(alias, directory, `${above} is the module ${taken}`);
+    }
+  }
+  return directories;
+}
+
+function clash(alias: string, directory: string, reason: string) {
+  return refused('directory-clash', `${alias} cannot be installed as ${directory}: ${reason}`, {
+    hint: 'Give each module of the lock a directory of its own, none inside another.',
+  });
+}

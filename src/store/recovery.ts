@@ -1,0 +1,66 @@
+import { stat } from 'node:fs/promises';
+import { listGenerationNumbers, readCurrentLink, readGeneration } from './generation.ts';
+import type { Journal } from './journal.ts';
+import { generationPath, type StoreContext } from './layout.ts';
+import { cleanStaging, retireDirectory } from './staging.ts';
+import { pointCurrentAt } from './switch-generation.ts';
+import type { SwitchLog } from './switch-log.ts';
+import type { VersionStore } from './version-store.ts';
+
+/**
+ * Brings a root to a state between two operations, wherever the process before was killed: staging
+ * empty, `current` on a generation if it ever was on one, no generation that nobody asked for.
+ *
+ * @throws RinglockError `foreign-current`, `disk-full` and its like
+ */
+export async function recoverRoot(
+  context: StoreContext,
+  store: VersionStore,
+  log: SwitchLog,
+  journal: Journal,
+): Promise<void> {
+  await cleanStaging(context);
+  await store.tidy();
+  const current = await restoreCurrent(context, log);
+  if (current !== undefined) await log.settle(current);
+  await removeNeverShown(context, log, journal, current);
+}
+
+/** @returns the number that `current` shows from now on */
+async function restoreCurrent(context: StoreContext, log: SwitchLog): Promise<number | undefined> {
+  const linked = await readCurrentLink(context.root);
+  // A generation whose facts were changed still serves; the reconciler builds another beside it.
+  if (linked !== undefined && (await isThere(context.root, linked))) return linked;
+  const shown = [...log.shown.keys()].sort((a, b) => b - a);
+  // Without a log, only a link that leads nowhere tells that something was once served.
+  const others =
+    shown.length === 0 && linked !== undefined
+      ? (await listGenerationNumbers(context.root)).reverse()
+      : shown;
+  for (const number of [...(log.latest === undefined ? [] : [log.latest]), ...others]) {
+    if ((await readGeneration(context.root, number)) === undefined) continue;
+    await pointCurrentAt(context, number);
+    return number;
+  }
+  return undefined;
+}
+
+async function isThere(root: string, number: number): Promise<boolean> {
+  const found = await stat(generationPath(root, number)).catch(() => undefined);
+  return found?.isDirectory() ?? false;
+}
+
+/** What was built but never shown is of no use, unless the unfinished operation is going to show it. */
+async function removeNeverShown(
+  context: StoreContext,
+  log: SwitchLog,
+  journal: Journal,
+  current: number | undefined,
+): Promise<void> {
+  const prepared = journal.unfinished()?.prepared;
+  for (const number of await listGenerationNumbers(context.root)) {
+    if (number === prepared?.toGeneration || log.shown.has(number)) continue;
+    if (current !== undefined && number <= current) continue; // gc's to judge
+    await retireDirectory(context, generationPath(context.root, number));
+  }
+}
