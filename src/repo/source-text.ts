@@ -1,6 +1,7 @@
 import type { ErrorObject, ValidateFunction } from 'ajv';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { badInput, type RinglockError } from '../errors.ts';
+import { findDuplicateKey } from './duplicate-keys.ts';
 
 /** A place in a parsed file: property names and array indexes from the root. */
 export type FilePath = readonly (string | number)[];
@@ -16,20 +17,38 @@ export function parseJsonFile(text: string, file: string, validate: ValidateFunc
   try {
     value = JSON.parse(text);
   } catch (error) {
-    const { document, lines } = parseWithPositions(text);
-    const [first] = document.errors;
-    const line = first === undefined ? undefined : lines.linePos(first.pos[0]).line;
+    const line = conflictLine(text) ?? brokenLine(text);
     throw badInput('invalid-json', `${at(file, line)} is not JSON: ${jsonReason(error)}`, {
       hint: hasConflictMarkers(text)
         ? 'It has merge conflict markers: resolve them first.'
         : undefinedHint,
     });
   }
+  const twice = findDuplicateKey(text);
+  if (twice !== undefined) {
+    const line = text.slice(0, twice.offset).split('\n').length;
+    throw badInput(
+      'invalid-file',
+      `${at(file, line)}: ${JSON.stringify(twice.key)} stands there twice, expected once`,
+    );
+  }
   if (!validate(value)) throw invalidFile(text, file, validate.errors ?? []);
   return value;
 }
 
 const undefinedHint = 'Expected a JSON document as RFC 8259 defines it.';
+
+/** Where another parser stops; it accepts some of what JSON forbids, then there is no line. */
+function brokenLine(text: string): number | undefined {
+  const { document, lines } = parseWithPositions(text);
+  const [first] = document.errors;
+  return first === undefined ? undefined : lines.linePos(first.pos[0]).line;
+}
+
+function conflictLine(text: string): number | undefined {
+  if (!hasConflictMarkers(text)) return undefined;
+  return text.slice(0, text.search(/^<{7}/m)).split('\n').length;
+}
 
 /** Whether git left its conflict markers in the text. */
 export function hasConflictMarkers(text: string): boolean {
@@ -123,7 +142,7 @@ function instancePath(error: ErrorObject): FilePath {
     .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'));
   if (error.keyword === 'additionalProperties')
     return [...path, error.params['additionalProperty']];
-  if (error.keyword === 'propertyNames') return [...path, error.params['propertyName']];
+  if (error.propertyName !== undefined) return [...path, error.propertyName];
   return path;
 }
 
@@ -139,9 +158,8 @@ function complaint(error: ErrorObject, path: FilePath): string {
     );
     return `${name} is unknown, expected one of ${known.join(', ')}`;
   }
-  if (error.keyword === 'propertyNames') {
-    const schema = error.schema as { description?: string };
-    return `${name} is not a possible name, expected ${schema.description ?? 'another name'}`;
+  if (error.propertyName !== undefined) {
+    return `${name} is not a possible name, expected ${expectation(error)}`;
   }
   return `${name} is ${show(error.data)}, expected ${expectation(error)}`;
 }
