@@ -2,10 +2,13 @@ import * as fs from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import git from 'isomorphic-git';
-import { badInput, environmentFailed } from '../errors.ts';
+import { badInput, environmentFailed, RinglockError } from '../errors.ts';
+import { consolidateSmallPacks } from './consolidate-packs.ts';
 import { ObjectLayers } from './object-layers.ts';
 import type { ObjectReader } from './object-store.ts';
+import { PackIndex } from './pack-index.ts';
 import { receivePack } from './receive-pack.ts';
+import { writePack } from './write-pack.ts';
 
 /** The objects that a ring's sidecar has: a bare repository that git itself can read. */
 export interface ObjectDatabase extends ObjectReader {
@@ -39,29 +42,14 @@ export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase
   await rm(incomingDirectory(gitdir), { recursive: true, force: true });
   await deletePartialPacks(join(gitdir, 'objects/pack'));
   const layers = await ObjectLayers.open([gitdir]);
+  await consolidate(gitdir, layers);
   return {
     gitdir,
     has: (oid) => layers.has(oid),
     readCommit: (oid) => layers.readCommit(oid),
     readTree: (oid) => layers.readTree(oid),
     readBlob: (oid) => layers.readBlob(oid),
-    importPack: async (chunks, verify) => {
-      const quarantine = join(incomingDirectory(gitdir), crypto.randomUUID());
-      try {
-        const pack = await receivePack(chunks, quarantine);
-        const view = await layers.behind(quarantine);
-        try {
-          await verify?.(view);
-        } finally {
-          view.closeFront();
-        }
-        if (pack.objects > 0) await publish(pack.name, quarantine, gitdir);
-        await layers.refresh();
-        return pack.objects;
-      } finally {
-        await rm(quarantine, { recursive: true, force: true });
-      }
-    },
+    importPack: (chunks, verify) => importPack(gitdir, layers, chunks, verify),
     readRef: (name) => readRef(gitdir, name),
     writeRef: (name, oid) => {
       requireRefName(name);
@@ -69,6 +57,42 @@ export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase
     },
     dropCaches: () => layers.dropCaches(),
   };
+}
+
+/** Fewer packs are only faster: whatever keeps them from being made leaves the old ones to be read. */
+async function consolidate(gitdir: string, layers: ObjectLayers): Promise<void> {
+  try {
+    await consolidateSmallPacks(gitdir, async (oids) => {
+      const pack = writePack(oids, (oid) => layers.readRaw(oid));
+      await importPack(gitdir, layers, pack);
+    });
+  } catch (error) {
+    if (!(error instanceof RinglockError)) throw error;
+  }
+  await layers.refresh();
+}
+
+async function importPack(
+  gitdir: string,
+  layers: ObjectLayers,
+  chunks: AsyncIterable<Uint8Array>,
+  verify?: (view: ObjectReader) => Promise<void>,
+): Promise<number> {
+  const quarantine = join(incomingDirectory(gitdir), crypto.randomUUID());
+  try {
+    const pack = await receivePack(chunks, quarantine);
+    const view = await layers.behind(quarantine);
+    try {
+      await verify?.(view);
+    } finally {
+      view.closeFront();
+    }
+    if (pack.objects > 0) await publish(pack.name, quarantine, gitdir);
+    await layers.refresh();
+    return pack.objects;
+  } finally {
+    await rm(quarantine, { recursive: true, force: true });
+  }
 }
 
 function incomingDirectory(gitdir: string): string {
@@ -97,9 +121,21 @@ async function deletePartialPacks(directory: string): Promise<void> {
     const whole =
       (name.endsWith('.pack') && names.has(name.replace(/pack$/, 'idx'))) ||
       (name.endsWith('.idx') && names.has(name.replace(/idx$/, 'pack')));
+    if (whole && name.endsWith('.idx') && !(await isReadable(join(directory, name)))) {
+      // Everything here can be fetched again.
+      await rm(join(directory, name), { force: true });
+      await rm(join(directory, name.replace(/idx$/, 'pack')), { force: true });
+    }
     const kept = /\.(rev|bitmap|keep|mtimes|promisor)$/.test(name);
     if (!whole && !kept) await rm(join(directory, name), { force: true });
   }
+}
+
+async function isReadable(index: string): Promise<boolean> {
+  return PackIndex.read(index).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function publish(name: string, quarantine: string, gitdir: string): Promise<void> {

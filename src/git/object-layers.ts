@@ -71,7 +71,10 @@ export class ObjectLayers implements ObjectReader {
         throw environmentFailed(
           'object-broken',
           `object ${oid} of ${layer.gitdir} cannot be read: ${(error as Error).message}`,
-          { cause: error },
+          {
+            hint: 'A database below a root can be deleted: it is fetched again.',
+            cause: error,
+          },
         );
       }
     }

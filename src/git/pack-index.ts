@@ -38,6 +38,14 @@ export class PackIndex {
     return index;
   }
 
+  /** The ids of all its objects, in ascending order. */
+  *oids(): Generator<string> {
+    for (let position = 0; position < this.count; position++) {
+      const start = idsStart + position * idLength;
+      yield this.#bytes.toString('hex', start, start + idLength);
+    }
+  }
+
   has(oid: string): boolean {
     return this.#position(oid) !== undefined;
   }

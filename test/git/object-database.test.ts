@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type ObjectDatabase, openObjectDatabase } from '../../src/git/object-database.ts';
+import { writePack } from '../../src/git/write-pack.ts';
 import { createRepository, gitEnvironment, type Repository } from '../support/repository.ts';
 import { packFiles } from '../support/served-repository.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -131,6 +132,8 @@ test('what an interrupted import left is deleted when the database is opened', a
   const packs = join(database.gitdir, 'objects/pack');
   writeFileSync(join(packs, 'pack-1234.pack'), 'PACK without an index');
   writeFileSync(join(packs, 'pack-5678.idx'), 'index without a pack');
+  writeFileSync(join(packs, 'pack-9abc.pack'), 'PACK with a torn index');
+  writeFileSync(join(packs, 'pack-9abc.idx'), 'torn');
   mkdirSync(join(database.gitdir, 'incoming/1/objects/pack'), { recursive: true });
   writeFileSync(join(database.gitdir, 'incoming/1/objects/pack/received.pack'), 'PACK');
   const again = await openObjectDatabase(database.gitdir);
@@ -158,4 +161,27 @@ test('refuses to make a database of a directory that has something else', async 
     code: 'not-a-database',
     message: /has precious.txt and is no git directory/,
   });
+});
+
+test('many small packs become one when the database is opened, with every object', async (t) => {
+  const repository = createRepository(t);
+  const database = await openEmpty(t);
+  const blobs: string[] = [];
+  for (let i = 0; i < 70; i++) {
+    const content = Buffer.from(`blob ${i}\n`);
+    const oid = spawnSync('git', ['hash-object', '-w', '--stdin'], {
+      cwd: repository.path,
+      input: content,
+      encoding: 'utf8',
+    }).stdout.trim();
+    blobs.push(oid);
+    await database.importPack(writePack([oid], async () => ({ type: 'blob' as const, content })));
+  }
+  assert.equal(packFiles(database).length, 140);
+  const again = await openObjectDatabase(database.gitdir);
+  assert.equal(packFiles(again).length, 2);
+  for (const [i, oid] of blobs.entries()) {
+    assert.equal(Buffer.from(await again.readBlob(oid)).toString(), `blob ${i}\n`);
+  }
+  execFileSync('git', ['fsck'], { cwd: again.gitdir, env: gitEnvironment, stdio: 'pipe' });
 });
