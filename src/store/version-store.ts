@@ -201,6 +201,7 @@ export class VersionStore {
           await chmod(join(directory, name), readOnlyDirectory);
         }
       }
+      await rmdir(directory).catch(() => {}); // Only an empty one goes.
     }
   }
 
