@@ -7,6 +7,7 @@ export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>>
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,
   'ring show': async () => (await import('./commands/ring-show.ts')).RingShowCommand,
+  lock: async () => (await import('./commands/lock.ts')).LockCommand,
 };
 
 /**
