@@ -2,12 +2,20 @@ import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
 
 /** Every command by its path, loaded only when it is called. */
 export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
+  bump: async () => (await import('./commands/bump.ts')).BumpCommand,
+  compat: async () => (await import('./commands/compat.ts')).CompatCommand,
+  completion: async () => (await import('./commands/completion.ts')).CompletionCommand,
+  hold: async () => (await import('./commands/hold.ts')).HoldCommand,
+  init: async () => (await import('./commands/init.ts')).InitCommand,
   list: async () => (await import('./commands/list.ts')).ListCommand,
+  lock: async () => (await import('./commands/lock.ts')).LockCommand,
+  new: async () => (await import('./commands/new.ts')).NewCommand,
   'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,
   'ring show': async () => (await import('./commands/ring-show.ts')).RingShowCommand,
-  lock: async () => (await import('./commands/lock.ts')).LockCommand,
+  unhold: async () => (await import('./commands/unhold.ts')).UnholdCommand,
+  verify: async () => (await import('./commands/verify.ts')).VerifyCommand,
 };
 
 /**
@@ -19,7 +27,9 @@ export async function runCommandLine(argv: readonly string[], version: string): 
   const args = withoutReferenceName(argv);
   const path = findCommand(args);
   const cli = new Cli({ binaryLabel: 'ringlock', binaryName: 'ringlock', binaryVersion: version });
-  const loaders = path === undefined ? Object.values(commandTable) : [commandTable[path]];
+  // A completion script is made from all commands.
+  const wantsAll = path === undefined || path === 'completion';
+  const loaders = wantsAll ? Object.values(commandTable) : [commandTable[path]];
   for (const load of loaders) if (load !== undefined) cli.register(await load());
   if (path === undefined) cli.register(Builtins.HelpCommand);
   try {

@@ -48,11 +48,14 @@ export async function readManifestFiles({ topLevel }: GitRepository): Promise<Ma
 }
 
 /** @throws RinglockError `unknown-ring`, naming the rings there are */
-export function requireRing({ rings }: ManifestFiles, name: string): Ring {
+export function requireRing<R>(
+  { rings }: { readonly rings: ReadonlyMap<string, R> },
+  name: string,
+): R {
   const ring = rings.get(name);
   if (ring !== undefined) return ring;
   throw refused('unknown-ring', `${manifestsDirectory} has no ring ${JSON.stringify(name)}`, {
-    hint: `Rings there: ${[...rings.keys()].join(', ') || 'none'}.`,
+    hint: `Rings there: ${[...rings.keys()].join(', ') || 'none; make them with ringlock init'}.`,
     details: { rings: [...rings.keys()] },
   });
 }

@@ -1,16 +1,7 @@
 import { badInput, refused } from '../errors.ts';
-import { requireRingName, ringFile } from '../repo/names.ts';
+import { ringFile } from '../repo/names.ts';
 import type { RingFile } from '../repo/ring.ts';
 import type { ModuleSnapshot, PlatformSnapshot } from './platform-snapshot.ts';
-
-/** The ring of a name. @throws RinglockError `unknown-ring`, naming those there are */
-export function requireRing({ rings }: Pick<PlatformSnapshot, 'rings'>, name: string): RingFile {
-  const found = rings.get(requireRingName(name));
-  if (found !== undefined) return found;
-  throw badInput('unknown-ring', `there is no ring ${name}: ${ringFile(name)} is missing`, {
-    hint: `Rings there: ${[...rings.keys()].join(', ') || 'none; make them with ringlock init'}.`,
-  });
-}
 
 /** The rings whose locks follow `modules/`. @throws RinglockError `no-tracking-ring` */
 export function trackingRings({ rings }: Pick<PlatformSnapshot, 'rings'>): RingFile[] {

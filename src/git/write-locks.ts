@@ -14,9 +14,10 @@ import type { Ring } from '../repo/ring.ts';
 import { hasConflictMarkers } from '../repo/source-text.ts';
 import { writeFileAtomically } from '../store/atomic-file.ts';
 import { type GitRepository, runGit } from './git-command.ts';
+import { requireRing } from './manifest-files.ts';
 import { resolvePinnedLock } from './pinned-conflict.ts';
 import type { PlatformSnapshot } from './platform-snapshot.ts';
-import { findModule, requireRing, trackingRings, unknownModule } from './ring-selection.ts';
+import { findModule, trackingRings, unknownModule } from './ring-selection.ts';
 
 export interface LockRequest {
   /** Undefined: every tracking ring, and every pinned one whose lock has conflict markers. */

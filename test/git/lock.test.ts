@@ -122,7 +122,7 @@ test('refuses a pinned ring without --force', async (t) => {
   assert.equal((await run(platform, 'lock', '--ring', 'edge', '--force')).code, 0);
   assert.equal(lockOf(platform, 'edge').modules.orders.version, '1.0.1');
   const unknown = await run(platform, 'lock', '--ring', 'nowhere');
-  assert.equal(unknown.code, 2);
+  assert.equal(unknown.code, 1);
   assert.match(unknown.stderr, /canary, edge, stable/);
 });
 
