@@ -2,6 +2,7 @@ import { type Document, isMap } from 'yaml';
 import { ringFile } from './names.ts';
 import { invalidValue, parseYamlFile } from './source-text.ts';
 import { ringValidator } from './validators.ts';
+import { withYamlValue, yamlStyle } from './yaml-edit.ts';
 
 export interface Hold {
   readonly version: string;
@@ -38,6 +39,7 @@ export interface Ring {
 export interface RingFile {
   readonly ring: Ring;
   readonly document: Document;
+  readonly text: string;
 }
 
 interface RingYaml {
@@ -62,6 +64,7 @@ export function parseRingFile(text: string, name: string, file = ringFile(name))
   const { suspended } = yaml;
   return {
     document,
+    text,
     ring: {
       name,
       description: yaml.description,
@@ -79,9 +82,7 @@ export function parseRingFile(text: string, name: string, file = ringFile(name))
 
 /** The file's text with a hold added or replaced; comments and order stay. */
 export function withHold(file: RingFile, alias: string, hold: Hold): string {
-  const document = file.document.clone() as Document;
-  document.setIn(['holds', alias], document.createNode(hold));
-  return document.toString(yamlStyle);
+  return withYamlValue(file.text, ['holds', alias], hold);
 }
 
 /** The file's text without the hold; comments and order stay. */
@@ -92,9 +93,6 @@ export function withoutHold(file: RingFile, alias: string): string {
   if (isMap(holds) && holds.items.length === 0) document.delete('holds');
   return document.toString(yamlStyle);
 }
-
-/** Long reasons and hostnames stay on one line, so that a change is one line of a diff. */
-export const yamlStyle = { lineWidth: 0 } as const;
 
 /** Rings from the one that tracks `modules/` along `promotesFrom`, then alphabetically. */
 export function promotionOrder(rings: readonly Ring[]): Ring[] {

@@ -1,9 +1,8 @@
-import type { Document } from 'yaml';
 import { refused } from '../errors.ts';
 import { tenantsFile } from './names.ts';
-import { yamlStyle } from './ring.ts';
 import { parseYamlFile } from './source-text.ts';
 import { tenantsValidator } from './validators.ts';
+import { withYamlValue } from './yaml-edit.ts';
 
 export interface Tenant {
   readonly id: string;
@@ -19,15 +18,15 @@ export interface Tenant {
 export interface TenantsFile {
   /** By id, in the file's order. */
   readonly tenants: ReadonlyMap<string, Tenant>;
-  readonly document: Document;
+  readonly text: string;
 }
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
 export function parseTenantsFile(text: string, file = tenantsFile): TenantsFile {
-  const { value, document } = parseYamlFile(text, file, tenantsValidator);
+  const { value } = parseYamlFile(text, file, tenantsValidator);
   const entries = Object.entries((value as TenantsYaml).tenants ?? {});
   return {
-    document,
+    text,
     tenants: new Map(
       entries.map(([id, tenant]) => [
         id,
@@ -77,9 +76,8 @@ export function withTenantAssigned(
       hint: `Tenants there: ${[...file.tenants.keys()].sort().join(', ') || 'none'}.`,
     });
   }
-  const document = file.document.clone() as Document;
-  document.setIn(['tenants', id, 'ring'], ring);
-  document.setIn(['tenants', id, 'reason'], reason);
-  document.setIn(['tenants', id, 'since'], since);
-  return document.toString(yamlStyle);
+  return Object.entries({ ring, reason, since }).reduce(
+    (text, [key, value]) => withYamlValue(text, ['tenants', id, key], value),
+    file.text,
+  );
 }

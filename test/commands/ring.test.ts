@@ -50,7 +50,7 @@ test('ring assign edits one tenant, keeps the comments, and says the next step',
   const platform = createPlatform(t);
   platform.commit('Tenants', {
     'manifests/tenants.yaml':
-      '# Ours.\ntenants:\n  acme:\n    # the first\n    ring: stable\n  foo: { ring: stable }\n',
+      '# Ours.\ntenants:\n  acme: # the first\n    ring: stable # for now\n  foo: { ring: stable }\n',
   });
   const args = ['ring', 'assign', 'acme', 'edge', '--reason', 'opt-in'];
   const { code, stdout } = await runCli(platform.path, args);
@@ -58,7 +58,7 @@ test('ring assign edits one tenant, keeps the comments, and says the next step',
   assert.match(stdout, /Next: git commit -m "Move acme from stable to edge"/);
   assert.match(
     platform.read('manifests/tenants.yaml'),
-    /^# Ours\.\ntenants:\n {2}acme:\n {4}# the first\n {4}ring: edge\n {4}reason: opt-in\n {4}since: \d{4}-\d\d-\d\d\n {2}foo: \{ ring: stable \}\n$/,
+    /^# Ours\.\ntenants:\n {2}acme: # the first\n {4}ring: edge # for now\n {4}reason: opt-in\n {4}since: \d{4}-\d\d-\d\d\n {2}foo: \{ ring: stable \}\n$/,
   );
   const again = await runCli(platform.path, args);
   assert.match(again.stdout, /sits on edge already; nothing changed/);
