@@ -6,6 +6,11 @@ export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>>
   compat: async () => (await import('./commands/compat.ts')).CompatCommand,
   completion: async () => (await import('./commands/completion.ts')).CompletionCommand,
   hold: async () => (await import('./commands/hold.ts')).HoldCommand,
+  hook: async () => (await import('./commands/hook.ts')).HookCommand,
+  'hooks install': async () => (await import('./commands/hooks-install.ts')).HooksInstallCommand,
+  'hooks status': async () => (await import('./commands/hooks-status.ts')).HooksStatusCommand,
+  'hooks uninstall': async () =>
+    (await import('./commands/hooks-uninstall.ts')).HooksUninstallCommand,
   init: async () => (await import('./commands/init.ts')).InitCommand,
   list: async () => (await import('./commands/list.ts')).ListCommand,
   lock: async () => (await import('./commands/lock.ts')).LockCommand,
