@@ -79,6 +79,6 @@ export async function writeReleasedCache(
   }
 }
 
-export function releasedCacheFile({ commonDir }: GitRepository): string {
+function releasedCacheFile({ commonDir }: GitRepository): string {
   return join(commonDir, 'ringlock', 'released.json');
 }
