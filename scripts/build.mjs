@@ -44,7 +44,11 @@ await build({
   platform: 'node',
   target: 'node20.18',
   chunkNames: 'chunks/[name]-[hash]',
-  define: { __RINGLOCK_VERSION__: JSON.stringify(version) },
+  // sql.js, as CommonJS, asks where it stands.
+  define: {
+    __RINGLOCK_VERSION__: JSON.stringify(version),
+    __dirname: 'import.meta.dirname',
+  },
   // Some bundled packages are CommonJS and call require() for node's own modules.
   banner: {
     js: "import { createRequire as ringlockCreateRequire } from 'node:module'; const require = ringlockCreateRequire(import.meta.url);",

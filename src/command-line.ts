@@ -2,9 +2,12 @@ import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
 
 /** Every command by its path, loaded only when it is called. */
 export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
+  'audit write-sqlite': async () =>
+    (await import('./commands/audit-write-sqlite.ts')).AuditWriteSqliteCommand,
   bump: async () => (await import('./commands/bump.ts')).BumpCommand,
   compat: async () => (await import('./commands/compat.ts')).CompatCommand,
   completion: async () => (await import('./commands/completion.ts')).CompletionCommand,
+  history: async () => (await import('./commands/history.ts')).HistoryCommand,
   hold: async () => (await import('./commands/hold.ts')).HoldCommand,
   hook: async () => (await import('./commands/hook.ts')).HookCommand,
   'hooks install': async () => (await import('./commands/hooks-install.ts')).HooksInstallCommand,
@@ -19,6 +22,7 @@ export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>>
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,
   'ring show': async () => (await import('./commands/ring-show.ts')).RingShowCommand,
+  status: async () => (await import('./commands/status.ts')).StatusCommand,
   unhold: async () => (await import('./commands/unhold.ts')).UnholdCommand,
   verify: async () => (await import('./commands/verify.ts')).VerifyCommand,
 };

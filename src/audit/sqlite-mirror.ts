@@ -1,0 +1,74 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Keeps `<root>/audit/audit.sqlite` up to date, by a short-lived child process after each change. */
+export interface SqliteMirror {
+  /** Asks for a new file; requests made while one is written become one more. */
+  refresh(): void;
+  /** Waits for what was asked for; the journal stays the truth when writing it failed. */
+  idle(): Promise<void>;
+}
+
+/**
+ * @param directory `<root>/audit`
+ * @param onFailure told, in words, that the file could not be written
+ */
+export function createSqliteMirror(
+  directory: string,
+  onFailure: (message: string) => void = () => {},
+): SqliteMirror {
+  let running: Promise<void> | undefined;
+  let asked = false;
+  const run = async (): Promise<void> => {
+    while (asked) {
+      asked = false;
+      const failure = await writeInChild(directory);
+      if (failure !== undefined) onFailure(failure);
+    }
+    running = undefined;
+  };
+  return {
+    refresh: () => {
+      asked = true;
+      running ??= run();
+    },
+    idle: async () => {
+      await running;
+    },
+  };
+}
+
+/** @returns what went wrong, or undefined */
+function writeInChild(directory: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const child: ChildProcess = spawn(
+      process.execPath,
+      [...entryArguments(), 'audit', 'write-sqlite', '--root', dirname(directory)],
+      // No environment but what starts a program: this child needs no secret.
+      { env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'ignore', 'pipe'], timeout: 60_000 },
+    );
+    let message = '';
+    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+      message = (message + chunk).slice(-2000);
+    });
+    child.on('error', (error) => resolve(error.message));
+    child.on('close', (code, signal) =>
+      resolve(code === 0 ? undefined : message.trim() || `ended with ${signal ?? code}`),
+    );
+  });
+}
+
+/** This program's own entry: dist/cli.js from the bundle, src/cli.ts from the sources. */
+function entryArguments(): string[] {
+  const beside = ['./cli.js', '../cli.js']
+    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+    .find((path) => existsSync(path));
+  if (beside !== undefined) return [beside];
+  return [
+    '--import',
+    import.meta.resolve('tsx'),
+    fileURLToPath(new URL('../cli.ts', import.meta.url)),
+  ];
+}
