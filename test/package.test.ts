@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
 import { createPlatform } from './support/platform.ts';
-import { gitEnvironment } from './support/repository.ts';
+import { createRepository, gitEnvironment } from './support/repository.ts';
 import { temporaryDirectory } from './support/temporary.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -79,6 +79,22 @@ test('the installed program works on a repository that is not its own', (t) => {
   const { status, stdout, stderr } = run(platform.path, 'ring', 'list');
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^canary +tracks modules/m);
+});
+
+test('the installed program starts a platform where there are only modules', (t) => {
+  const repository = createRepository(t);
+  repository.write({
+    'modules/Orders/module.json': '{"name": "Orders", "alias": "orders", "version": "1.0.0"}\n',
+  });
+  for (const args of [
+    ['init', '--rings', 'stable,canary', '--yes'],
+    ['list'],
+    ['lock', '--check'],
+  ]) {
+    const { status, stdout, stderr } = run(repository.path, ...args);
+    assert.equal(status, 0, `${args.join(' ')}: ${stdout}${stderr}`);
+  }
+  assert.equal(JSON.parse(repository.read('manifests/stable.lock.json')).ring, 'stable');
 });
 
 test('the installed library reads a lock, and its types hold without any other package', () => {

@@ -19,6 +19,7 @@ import { parsePlatformVersion } from '../src/repo/platform.ts';
 import { parseRingFile, promotionOrder } from '../src/repo/ring.ts';
 import { parseSettings } from '../src/repo/settings.ts';
 import { parseTenantsFile } from '../src/repo/tenants.ts';
+import { runCli } from './support/cli.ts';
 import { createDatabase, stopOwnPostgres } from './support/postgres.ts';
 import { temporaryDirectory } from './support/temporary.ts';
 
@@ -101,6 +102,11 @@ test('a lock pins the git tree of its module', () => {
     if (printed.status !== 0) continue; // Sources without history: nothing to compare with.
     assert.equal(tree, printed.stdout.toString().trim(), alias);
   }
+});
+
+test('the program itself finds the sample locks right', async () => {
+  const { code, stdout, stderr } = await runCli(root, ['verify']);
+  assert.equal(code, 0, stdout + stderr);
 });
 
 test('the migrations of all modules go up, down and up again on PostgreSQL', async () => {
