@@ -4,7 +4,8 @@ import { distributedFiles, moduleManifestFile } from '../digest/module-files.ts'
 import { isLfsPointer, lfsPointerMaxBytes } from '../digest/refusals.ts';
 import { refused } from '../errors.ts';
 import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
-import type { ObjectBatch } from './object-batch.ts';
+import type { GitRepository } from './git-command.ts';
+import { ObjectBatch } from './object-batch.ts';
 import type { TreeEntry } from './object-store.ts';
 
 /** What a module's git tree says of it; a function of the tree's id and the digest's rules alone. */
@@ -27,6 +28,12 @@ export interface ModuleBlob {
   readonly oid: string;
 }
 
+/** A module's tree and what messages call it, `modules/Orders`. */
+export interface ModuleTree {
+  readonly tree: string;
+  readonly path: string;
+}
+
 /**
  * Digests a module from its git tree, or returns undefined when it has no module.json.
  *
@@ -39,6 +46,48 @@ export async function digestModule(
   path: string,
   maxFiles: number,
 ): Promise<ModuleDigest | undefined> {
+  const listed = await listModule(objects, { tree, path }, maxFiles);
+  if (listed === undefined) return undefined;
+  return digestOf(listed, await hashBlobs(objects, listed));
+}
+
+/**
+ * As digestModule(), for many at once: all their blobs come from one process that need not answer
+ * each request before it reads the next.
+ */
+export async function digestModules(
+  repository: GitRepository,
+  objects: ObjectBatch,
+  modules: readonly ModuleTree[],
+  maxFiles: number,
+): Promise<(ModuleDigest | undefined)[]> {
+  const listed = await allOrFirst(modules.map((module) => listModule(objects, module, maxFiles)));
+  if (listed.every((module) => module === undefined)) return listed.map(() => undefined);
+  const blobs = new ObjectBatch(repository, { buffered: true });
+  const hashed = listed.map((module) => (module === undefined ? [] : hashBlobs(blobs, module)));
+  const [digests] = await Promise.all([allOrFirst(hashed), blobs.close()]);
+  return listed.map((module, index) => module && digestOf(module, digests[index] ?? []));
+}
+
+/** Waits for all before it throws the first error in order, so that messages are deterministic. */
+async function allOrFirst<T>(promises: readonly (T | Promise<T>)[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
+interface ListedModule {
+  readonly path: string;
+  /** The text of its module.json. */
+  readonly manifest: string;
+  /** Those that are digested. */
+  readonly files: readonly ModuleBlob[];
+}
+
+async function listModule(
+  objects: ObjectBatch,
+  { tree, path }: ModuleTree,
+  maxFiles: number,
+): Promise<ListedModule | undefined> {
   const top = await objects.readTree(tree);
   const manifestEntry = top.find((entry) => entry.path === moduleManifestFile);
   if (manifestEntry === undefined || manifestEntry.mode === '040000') return undefined;
@@ -47,14 +96,21 @@ export async function digestModule(
     throw refused('refused-path', `${manifestFile} is not a regular file`);
   }
   const manifest = (await objects.readBlob(manifestEntry.oid)).toString();
-  const files = await distributedBlobs(
-    objects,
-    top,
-    parseModuleManifest(manifest, manifestFile),
-    path,
-    maxFiles,
-  );
-  const hashed = await Promise.all(files.map((file) => hashBlob(objects, file, path)));
+  const parsed = parseModuleManifest(manifest, manifestFile);
+  return { path, manifest, files: await distributedBlobs(objects, top, parsed, path, maxFiles) };
+}
+
+interface HashedBlob {
+  readonly path: string;
+  readonly sha256: string;
+  readonly size: number;
+}
+
+function hashBlobs(objects: ObjectBatch, { path, files }: ListedModule): Promise<HashedBlob[]> {
+  return Promise.all(files.map((file) => hashBlob(objects, file, path)));
+}
+
+function digestOf({ manifest }: ListedModule, hashed: readonly HashedBlob[]): ModuleDigest {
   return {
     manifest,
     sha256: contentDigest(hashed),
@@ -103,7 +159,7 @@ async function hashBlob(
   objects: ObjectBatch,
   { path, oid }: ModuleBlob,
   module: string,
-): Promise<{ path: string; sha256: string; size: number }> {
+): Promise<HashedBlob> {
   let sha256: string | undefined;
   let start = Buffer.alloc(0);
   const large = createLazyHash();

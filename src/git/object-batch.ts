@@ -36,8 +36,13 @@ export class ObjectBatch implements Pick<ObjectReader, 'readTree' | 'readBlob'> 
   #ended: RinglockError | undefined;
   readonly #closed: Promise<void>;
 
-  constructor(repository: GitRepository) {
-    this.#child = spawn('git', ['cat-file', '--batch'], {
+  /**
+   * @param options.buffered git answers when it likes, at the latest after close(): a third of the
+   *   time for thousands of small objects, and only for whoever asks for all before awaiting any
+   */
+  constructor(repository: GitRepository, options: { readonly buffered?: boolean } = {}) {
+    const args = ['cat-file', '--batch', ...(options.buffered === true ? ['--buffer'] : [])];
+    this.#child = spawn('git', args, {
       cwd: repository.topLevel,
       env: gitEnvironment(),
       stdio: ['pipe', 'pipe', 'pipe'],

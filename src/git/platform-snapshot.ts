@@ -13,7 +13,7 @@ import { parseRingFile, type RingFile } from '../repo/ring.ts';
 import { parseSettings, type Settings } from '../repo/settings.ts';
 import { type DigestCache, openDigestCache } from './digest-cache.ts';
 import type { GitRepository } from './git-command.ts';
-import { digestModule, type ModuleDigest } from './module-digest.ts';
+import { digestModules, type ModuleDigest, type ModuleTree } from './module-digest.ts';
 import { type ObjectBatch, withObjects } from './object-batch.ts';
 import type { TreeEntry } from './object-store.ts';
 
@@ -70,7 +70,7 @@ export async function readPlatform(
       readManifests(objects, top),
     ]);
     const settings = parseSettings(manifests.get(settingsFile) ?? '');
-    const found = await findModules(objects, top, settings, cache);
+    const found = await findModules(repository, objects, top, settings, cache);
     return { tree, platform, settings, modules: byAlias(found), ...ringFiles(manifests) };
   });
   await cache.save();
@@ -138,12 +138,13 @@ function ringFiles(
 }
 
 async function findModules(
+  repository: GitRepository,
   objects: ObjectBatch,
   top: readonly TreeEntry[],
   { roots, maxFiles }: Settings,
   cache: DigestCache,
 ): Promise<ModuleSnapshot[]> {
-  const folders: { root: string; name: string; tree: string }[] = [];
+  const folders: ModuleFolder[] = [];
   for (const root of roots) {
     for (const { path: name, mode, oid } of (await subtree(objects, top, root)) ?? []) {
       if (mode === '160000') {
@@ -151,33 +152,25 @@ async function findModules(
           hint: 'A module is a directory of this repository: add its files instead.',
         });
       }
-      if (mode === '040000') folders.push({ root, name, tree: oid });
+      if (mode === '040000') folders.push({ root, name, tree: oid, path: `${root}/${name}` });
     }
   }
-  const found = folders.map(({ root, name, tree }) =>
-    readModule(objects, tree, root, name, maxFiles, cache),
-  );
-  return (await allOrFirst(found)).filter((module) => module !== undefined);
+  const digests = await cachedDigests(repository, objects, folders, maxFiles, cache);
+  return folders.flatMap((folder, index) => {
+    const digest = digests[index];
+    return digest === undefined ? [] : [moduleSnapshot(folder, digest)];
+  });
 }
 
-/** Waits for all before it throws the first error in order, so that messages are deterministic. */
-async function allOrFirst<T>(promises: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(promises);
-  return Promise.all(promises);
+interface ModuleFolder extends ModuleTree {
+  readonly root: string;
+  readonly name: string;
 }
 
-async function readModule(
-  objects: ObjectBatch,
-  tree: string,
-  root: string,
-  name: string,
-  maxFiles: number,
-  cache: DigestCache,
-): Promise<ModuleSnapshot | undefined> {
-  const path = `${root}/${name}`;
-  const digest = await cachedDigest(objects, tree, path, maxFiles, cache);
-  if (digest === undefined) return undefined;
-  const directory = lockDirectory(root, name);
+function moduleSnapshot(
+  { root, name, path, tree }: ModuleFolder,
+  digest: ModuleDigest,
+): ModuleSnapshot {
   if (!/^[A-Za-z0-9._-]+$/.test(name)) {
     throw refused(
       'invalid-module-directory',
@@ -185,25 +178,28 @@ async function readModule(
       { hint: 'Rename the directory.' },
     );
   }
+  const directory = lockDirectory(root, name);
   const { manifest: manifestText, sha256, fileCount, sizeBytes } = digest;
   const manifest = parseModuleManifest(manifestText, `${path}/module.json`);
   const { alias } = manifest;
   return { alias, directory, path, manifest, manifestText, tree, sha256, fileCount, sizeBytes };
 }
 
-async function cachedDigest(
+/** In the order given; undefined for a folder that is no module. */
+async function cachedDigests(
+  repository: GitRepository,
   objects: ObjectBatch,
-  tree: string,
-  path: string,
+  folders: readonly ModuleFolder[],
   maxFiles: number,
   cache: DigestCache,
-): Promise<ModuleDigest | undefined> {
-  const known = cache.get(tree);
+): Promise<(ModuleDigest | undefined)[]> {
   // With a lower limit than when it was digested, it is digested again, and refused in words.
-  if (known !== undefined && known.fileCount <= maxFiles) return known;
-  const digest = await digestModule(objects, tree, path, maxFiles);
-  if (digest !== undefined) cache.set(tree, digest);
-  return digest;
+  const isKnown = ({ tree }: ModuleFolder) => (cache.get(tree)?.fileCount ?? Infinity) <= maxFiles;
+  const unknown = folders.filter((folder) => !isKnown(folder));
+  const digests = await digestModules(repository, objects, unknown, maxFiles);
+  const fresh = new Map(unknown.map(({ tree }, index) => [tree, digests[index]]));
+  for (const [tree, digest] of fresh) if (digest !== undefined) cache.set(tree, digest);
+  return folders.map(({ tree }) => (fresh.has(tree) ? fresh.get(tree) : cache.get(tree)));
 }
 
 /** The entries of a folder, or undefined when it is not there. */
