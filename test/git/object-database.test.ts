@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type ObjectDatabase, openObjectDatabase } from '../../src/git/object-database.ts';
@@ -184,4 +184,29 @@ test('many small packs become one when the database is opened, with every object
     assert.equal(Buffer.from(await again.readBlob(oid)).toString(), `blob ${i}\n`);
   }
   execFileSync('git', ['fsck'], { cwd: again.gitdir, env: gitEnvironment, stdio: 'pipe' });
+});
+
+test('an object whose bytes are another’s is broken, and said so', async (t) => {
+  const repository = createRepository(t);
+  repository.write({ 'one.txt': 'one\n', 'two.txt': 'two\n' });
+  const [one = '', two = ''] = ['one.txt', 'two.txt'].map((file) =>
+    repository.git('hash-object', '-w', file),
+  );
+  const database = await openEmpty(t);
+  const packOfBlob = async (oid: string, text: string): Promise<string> => {
+    const before = packFiles(database);
+    const content = Buffer.from(text);
+    await database.importPack(writePack([oid], async () => ({ type: 'blob' as const, content })));
+    const added = packFiles(database).find((file) => /pack$/.test(file) && !before.includes(file));
+    assert.ok(added);
+    return added;
+  };
+  const first = await packOfBlob(one, 'one\n');
+  const second = await packOfBlob(two, 'two\n');
+  copyFileSync(first, second);
+  assert.equal(Buffer.from(await database.readBlob(one)).toString(), 'one\n');
+  await assert.rejects(database.readBlob(two), {
+    code: 'object-broken',
+    message: new RegExp(`object ${two} .* has ${one} in its place`),
+  });
 });

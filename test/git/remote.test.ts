@@ -126,6 +126,27 @@ for (const { name, options } of servers) {
   });
 }
 
+test('a server without filters hears which history is not here, and sends what changed at once', async (t) => {
+  const options = { allowFilter: false };
+  const { repository, remote: open, publish, server, bare } = await serveRepository(t, options);
+  commitPlatform(repository);
+  const first = repository.commit('Change', { 'modules/Orders/src/orders.php': '<?php // 2\n' });
+  publish();
+  const remote = open();
+  const contact = await remote.fetchCommits(first, undefined);
+  repository.commit('Return', { 'modules/Orders/src/orders.php': '<?php // 1\n' });
+  publish();
+  // With bitmaps a server leaves out all that our history has, not only what our last commit has.
+  execFileSync('git', ['repack', '-adbq'], { cwd: bare, env: gitEnvironment });
+  server.requests.length = 0;
+  const next = await remote.fetchCommits(await remote.resolveBranch('main'), first);
+  assert.deepEqual(
+    server.requests.map(({ kind }) => kind),
+    ['ls-refs', 'fetch'],
+  );
+  assert.ok(next.bytes * 10 < contact.bytes, `${next.bytes} after ${contact.bytes}`);
+});
+
 test('installs one module of a large repository for about that tree’s pack', async (t) => {
   const { repository, remote: open, publish, server } = await serveRepository(t);
   const files: Record<string, Buffer> = {};

@@ -15,6 +15,8 @@ export interface ServedRepository {
   readonly repository: Repository;
   readonly server: GitServer;
   readonly url: string;
+  /** The served repository's path. */
+  readonly bare: string;
   readonly database: ObjectDatabase;
   /** Closed when the test ends. */
   remote(options?: TransportOptions, url?: string): Remote;
@@ -37,6 +39,7 @@ export async function serveRepository(
     repository,
     server,
     url,
+    bare,
     database,
     remote: (transport = {}, from = url) => {
       const remote = openRemote(from, database, { retryDelayMs: 1, ...transport });
