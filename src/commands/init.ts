@@ -1,7 +1,9 @@
+import { realpathSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { Command, Option } from 'clipanion';
 import { badInput } from '../errors.ts';
 import { findRepository } from '../git/git-command.ts';
+import { installHooks } from '../git/hooks/install.ts';
 import { initialisePlatform, planInitialisation } from '../git/initialise-platform.ts';
 import { BaseCommand } from './base.ts';
 
@@ -11,7 +13,7 @@ export class InitCommand extends BaseCommand {
     category: 'Develop',
     description: 'Make a repository with modules/ a platform.',
     details: `
-      Writes what is missing of VERSION, settings, rings, tenants, schemas and locks. The last ring
+      Writes what is missing of VERSION, settings, rings, tenants, schemas and locks, and installs the git hooks. The last ring
       tracks modules/; each other is pinned, starts at the same versions, and promotes from the next.
       A single ring tracks. A file that is there is kept as it is.
     `,
@@ -33,8 +35,10 @@ export class InitCommand extends BaseCommand {
     for (const file of plan.kept) this.say(`kept     ${file}`);
     if (missing.length > 0 && !this.yes) await this.ask(missing);
     const written = await initialisePlatform(repository, plan);
+    const hooks = await installHooks(repository, realpathSync(process.argv[1] ?? ''));
     for (const file of written) this.say(`written  ${file}`);
-    this.answer({ rings: plan.rings, written, kept: plan.kept });
+    this.say(`hooks    ${hooks.directory}`);
+    this.answer({ rings: plan.rings, written, kept: plan.kept, hooks });
     if (written.length > 0)
       this.say('  → git add -A && git commit -m "Pin the modules of every ring"');
     return 0;

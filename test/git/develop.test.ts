@@ -265,6 +265,10 @@ test('init makes a platform whose rings verify', async (t) => {
   const verified = await run(repository, 'verify');
   assert.equal(verified.code, 0, verified.stdout);
   assert.equal((await run(repository, 'lock', '--check')).code, 0);
+  assert.equal(
+    JSON.parse((await run(repository, 'hooks', 'status', '--json')).stdout).installed,
+    true,
+  );
 });
 
 test('init keeps what is there, to the byte', async (t) => {
