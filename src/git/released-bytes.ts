@@ -31,7 +31,10 @@ export async function readReleased(
   deployRefs: readonly DeployRef[],
   asked: readonly AskedModule[] = [],
 ): Promise<Released> {
-  const cached = await readReleasedCache(repository);
+  const [cached, tags] = await Promise.all([
+    readReleasedCache(repository),
+    releaseTags(repository),
+  ]);
   const walks = new Map(cached);
   for (const { ref, oid } of deployRefs) {
     const before = cached.get(ref);
@@ -47,7 +50,7 @@ export async function readReleased(
       released.set(alias, new Map([...versions, ...(released.get(alias) ?? [])]));
     }
   }
-  await addTags(repository, released, asked);
+  await addTags(repository, released, tags, asked);
   return released;
 }
 
@@ -88,18 +91,20 @@ async function isFirstParentAncestor(
   }
 }
 
+async function releaseTags({ topLevel }: GitRepository): Promise<string[]> {
+  const format = '--format=%(refname:strip=2)';
+  const listed = await runGit(topLevel, ['for-each-ref', format, 'refs/tags/*@*']);
+  return listed.split('\n').filter(Boolean);
+}
+
 async function addTags(
   repository: GitRepository,
   released: Map<string, Map<string, ReleasedBytes | undefined>>,
+  tags: readonly string[],
   asked: readonly AskedModule[],
 ): Promise<void> {
-  const listed = await runGit(repository.topLevel, [
-    'for-each-ref',
-    '--format=%(refname:strip=2)',
-    'refs/tags/*@*',
-  ]);
   const unread: { module: AskedModule; tag: string }[] = [];
-  for (const tag of listed.split('\n')) {
+  for (const tag of tags) {
     const [alias = '', version = ''] = tag.split('@');
     const versions = released.get(alias) ?? new Map<string, ReleasedBytes | undefined>();
     if (!isAlias(alias) || versions.has(version)) continue;

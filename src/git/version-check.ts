@@ -38,10 +38,11 @@ export async function checkVersions(
   deployRefs: readonly DeployRef[],
 ): Promise<VersionFindings> {
   const now = statesOf(snapshot);
-  const befores: ModuleStates[] = [];
-  for (const commit of baselines) befores.push(await statesAt(repository, commit));
   const asked = [...now].map(([alias, { version, path }]) => ({ alias, version, path }));
-  const released = await readReleased(repository, deployRefs, asked);
+  const [befores, released] = await Promise.all([
+    Promise.all(baselines.map((commit) => statesAt(repository, commit))),
+    readReleased(repository, deployRefs, asked),
+  ]);
   const found = findBumpViolations({
     now,
     baselines: befores,

@@ -24,10 +24,13 @@ export async function preCommit(
   hook: 'pre-commit' | 'pre-merge-commit',
   environment: NodeJS.ProcessEnv,
 ): Promise<HookOutcome> {
-  const snapshot = await platformAt(repository, await indexTree(repository));
+  const [tree, head, merged] = await Promise.all([
+    indexTree(repository),
+    resolveCommit(repository, 'HEAD'),
+    mergeHeads(repository, hook, environment),
+  ]);
+  const snapshot = await platformAt(repository, tree);
   if (snapshot === undefined) return nothingToSay;
-  const head = await resolveCommit(repository, 'HEAD');
-  const merged = await mergeHeads(repository, hook, environment);
   const amended = head !== undefined && merged.length === 0 && isAmend(environment);
   const parents = amended ? await parentsOf(repository, head) : [];
   const tip = amended ? parents[0] : head;

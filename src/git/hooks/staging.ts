@@ -24,8 +24,10 @@ export async function stageLock(
   text: string,
 ): Promise<'written' | 'edited' | 'later'> {
   const { topLevel } = repository;
-  const before = await indexedBlob(repository, file);
-  const after = await runGit(topLevel, ['hash-object', '-w', '--stdin'], { input: text });
+  const [before, after] = await Promise.all([
+    indexedBlob(repository, file),
+    runGit(topLevel, ['hash-object', '-w', '--stdin'], { input: text }),
+  ]);
   const edited = await isEdited(repository, file, before, after);
   await setIndexed(repository, file, after);
   if (isPartialCommit(repository)) {
