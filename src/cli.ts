@@ -1,8 +1,5 @@
 #!/usr/bin/env node
-declare const __RINGLOCK_VERSION__: string | undefined;
-
-/** The version of this program; `0.0.0-source` when it is run from its sources. */
-const version = typeof __RINGLOCK_VERSION__ === 'string' ? __RINGLOCK_VERSION__ : '0.0.0-source';
+import { version } from './version.ts';
 
 const args = process.argv.slice(2);
 if (args[0] === '--version' || args[0] === '-v') {

@@ -18,6 +18,7 @@ export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>>
   list: async () => (await import('./commands/list.ts')).ListCommand,
   lock: async () => (await import('./commands/lock.ts')).LockCommand,
   new: async () => (await import('./commands/new.ts')).NewCommand,
+  reconcile: async () => (await import('./commands/reconcile.ts')).ReconcileCommand,
   'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,

@@ -5,7 +5,13 @@ import {
   type GraphModules,
   type Incompatibility,
 } from '../repo/graph.ts';
-import { type Lock, type LockEntry, samePin, versionDirection } from '../repo/lock.ts';
+import {
+  createVersionDirection,
+  type Lock,
+  type LockEntry,
+  samePin,
+  type VersionDirection,
+} from '../repo/lock.ts';
 import type { Policy } from '../repo/settings.ts';
 
 /** A module as the current generation has it. */
@@ -68,8 +74,9 @@ export function plan(input: PlanInput): Plan {
   refuseMassRemoval(input, effective);
   const keep: string[] = [];
   const byAlias = new Map<string, Step>();
+  const directionOf = createVersionDirection();
   for (const [alias, entry] of effective.modules) {
-    const step = stepFor(alias, entry, input.installed.get(alias));
+    const step = stepFor(alias, entry, input.installed.get(alias), directionOf);
     if (step === undefined) keep.push(alias);
     else byAlias.set(alias, step);
   }
@@ -119,6 +126,7 @@ function stepFor(
   alias: string,
   to: LockEntry,
   installed: InstalledModule | undefined,
+  directionOf: VersionDirection,
 ): Step | undefined {
   if (installed === undefined) return { action: 'install', alias, from: null, to };
   const from = pinOf(installed);
@@ -130,7 +138,7 @@ function stepFor(
         : undefined);
     return reason === undefined ? undefined : { action: 'repair', alias, from, to, reason };
   }
-  const direction = versionDirection(installed.version, to.version);
+  const direction = directionOf(installed.version, to.version);
   if (direction === 'same') {
     return { action: 'repair', alias, from, to, reason: 'the lock pins another digest' };
   }
@@ -147,11 +155,9 @@ function orderSteps(byAlias: ReadonlyMap<string, Step>, input: PlanInput): Step[
       const step = byAlias.get(alias);
       return step !== undefined && actions.includes(step.action) ? [step] : [];
     });
-  const downward = dependencyOrder(input.installedGraph).reverse();
   const upward = dependencyOrder(input.graph);
-  return [
-    ...stepsAlong(downward, ['downgrade']),
-    ...stepsAlong(upward, ['install', 'upgrade', 'repair']),
-    ...stepsAlong(downward, ['remove']),
-  ];
+  const up = stepsAlong(upward, ['install', 'upgrade', 'repair']);
+  if (up.length === byAlias.size) return up;
+  const downward = dependencyOrder(input.installedGraph).reverse();
+  return [...stepsAlong(downward, ['downgrade']), ...up, ...stepsAlong(downward, ['remove'])];
 }

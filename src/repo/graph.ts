@@ -1,4 +1,4 @@
-import { satisfies } from './platform.ts';
+import { createRangeTest, type RangeTest } from './platform.ts';
 
 /** What the graph needs to know of a module. */
 export interface GraphModule {
@@ -30,6 +30,7 @@ export interface Incompatibility {
  */
 export function findIncompatibilities(modules: GraphModules, platform: string): Incompatibility[] {
   const found: Incompatibility[] = [];
+  const satisfies = createRangeTest();
   for (const [alias, module] of modules) {
     if (module.platformRange !== undefined && !satisfies(platform, module.platformRange)) {
       found.push({
@@ -38,7 +39,7 @@ export function findIncompatibilities(modules: GraphModules, platform: string): 
         message: `${alias} ${module.version} is incompatible: platform ${platform} does not satisfy ${module.platformRange}`,
       });
     }
-    found.push(...brokenDependencies(alias, module, modules));
+    found.push(...brokenDependencies(alias, module, modules, satisfies));
   }
   for (const cycle of findCycles(modules)) {
     const path = [...cycle, cycle[0]].join(' → ');
@@ -58,6 +59,7 @@ function brokenDependencies(
   alias: string,
   module: GraphModule,
   modules: GraphModules,
+  satisfies: RangeTest,
 ): Incompatibility[] {
   const found: Incompatibility[] = [];
   for (const [dependency, range] of module.dependencies) {
@@ -83,6 +85,7 @@ function brokenDependencies(
 
 /** What falls because a dependency falls, nearest dependents first. */
 function cascade(modules: GraphModules, fallen: Set<string>): Incompatibility[] {
+  if (fallen.size === 0) return [];
   const found: Incompatibility[] = [];
   const dependents = dependentsOf(modules);
   const queue = [...fallen].sort(compareText);

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { onEnd } from './cleanup.ts';
 import { gitEnvironment } from './repository.ts';
 
 /** What a request asks for: the capability advertisement, the refs, or objects. */
@@ -69,7 +70,7 @@ export async function serveGit(
   options: GitServerOptions = {},
 ): Promise<GitServer> {
   const server = await startGitServer(directory, options);
-  t.after(() => server.close());
+  onEnd(t, () => server.close());
   return server;
 }
 

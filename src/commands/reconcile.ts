@@ -1,0 +1,126 @@
+import { Command, Option } from 'clipanion';
+import { badInput } from '../errors.ts';
+import { jsonLog, textLog } from '../reconcile/log.ts';
+import {
+  exitCodeOf,
+  type ReconcileMode,
+  type RunOptions,
+  runReconciler,
+} from '../reconcile/run-reconciler.ts';
+import { parseDuration } from '../repo/duration.ts';
+import type { RootStatus } from '../store/status-file.ts';
+import { version } from '../version.ts';
+import { BaseCommand } from './base.ts';
+
+export class ReconcileCommand extends BaseCommand {
+  static override paths = [['reconcile']];
+  static override usage = Command.Usage({
+    category: 'Ring pod',
+    description: "Make a directory match a ring's committed lock, once or for ever.",
+    details: `
+      Compares the lock that the branch has committed for the ring with the root on disk, and installs,
+      upgrades, downgrades, repairs or removes modules until they match: verified, all or nothing.
+      Applications read \`<root>/current\` only.
+
+      \`--once\` makes one pass and exits 0 when the root is converged, 1 when the lock was refused, 3
+      when the environment failed. \`--init\` is for init containers: it exits 0 when the lock, the
+      last good generation or the seed serves. \`--watch\` goes on until SIGTERM; SIGHUP makes a pass
+      now.
+
+      Environment: RING_NAME, DATABASE_URL and RINGLOCK_GIT_TOKEN; the latter two also as *_FILE,
+      read again when the file changes.
+    `,
+    examples: [
+      [
+        'Converge once from a server',
+        '$0 reconcile --once --repo https://git.example.com/platform.git --ring canary --root /srv/modules',
+      ],
+      [
+        'Run as a sidecar',
+        '$0 reconcile --watch --repo https://git.example.com/platform.git --root /srv/modules --listen 0.0.0.0:8080',
+      ],
+    ],
+  });
+
+  once = Option.Boolean('--once', false, { description: 'Make one pass, then exit.' });
+  init = Option.Boolean('--init', false, { description: 'Exit 0 when anything serves.' });
+  watch = Option.Boolean('--watch', false, { description: 'Go on until SIGTERM.' });
+  repo = Option.String('--repo', { required: true, description: 'An https URL, or a path.' });
+  root = Option.String('--root', { required: true, description: 'The directory to own.' });
+  ring = Option.String('--ring', { description: 'The ring (default: RING_NAME).' });
+  branch = Option.String('--branch', 'main', { description: 'The branch to follow (main).' });
+  interval = Option.String('--interval', '30s', { description: 'Time between passes (30s).' });
+  databaseUrl = Option.String('--database-url', { description: 'PostgreSQL for the audit.' });
+  listen = Option.String('--listen', { description: 'PORT or HOST:PORT of the health server.' });
+  seed = Option.String('--seed', { description: 'A baked lock and modules to start from.' });
+  link = Option.String('--link', 'symlink', { description: 'symlink (default) or hardlink.' });
+  replica = Option.String('--replica', { description: "This pod's name (default: the host's)." });
+  platformFile = Option.String('--platform-file', {
+    description: "The file with this image's platform version (default: as the lock says).",
+  });
+  allowRewind = Option.Boolean('--allow-rewind', false, {
+    description: 'Follow a branch that was rewritten.',
+  });
+  idleTimeout = Option.String('--idle-timeout', '30s', {
+    description: 'Give up a connection on which nothing comes for so long (30s).',
+  });
+  contentCheck = Option.String('--content-check', '10m', {
+    description: 'How often every byte on disk is compared with its digest (10m).',
+  });
+
+  async run(): Promise<number> {
+    const options = this.#options();
+    const fields = { ring: options.ring ?? process.env['RING_NAME'], replica: options.replica };
+    const { stderr } = this.context;
+    const log = this.json
+      ? jsonLog({ write: (text) => stderr.write(text) }, fields)
+      : textLog(stderr);
+    const status = await runReconciler(options, log);
+    this.say(summary(status));
+    this.answer(status);
+    return exitCodeOf(options.mode, status);
+  }
+
+  #options(): RunOptions {
+    return {
+      mode: this.#mode(),
+      repository: this.repo,
+      ring: this.ring,
+      root: this.root,
+      workingDirectory: this.cwd,
+      branch: this.branch,
+      intervalMs: parseDuration(this.interval, '--interval'),
+      databaseUrl: this.databaseUrl,
+      listen: this.listen,
+      seed: this.seed,
+      link: this.link,
+      replica: this.replica,
+      platformFile: this.platformFile,
+      allowRewind: this.allowRewind,
+      idleTimeoutMs: parseDuration(this.idleTimeout, '--idle-timeout'),
+      contentCheckMs: parseDuration(this.contentCheck, '--content-check'),
+      environment: process.env,
+      version,
+    };
+  }
+
+  #mode(): ReconcileMode {
+    const given = (['once', 'init', 'watch'] as const).filter((mode) => this[mode]);
+    const [mode] = given;
+    if (mode !== undefined && given.length === 1) return mode;
+    throw badInput(
+      'mode-not-given',
+      given.length === 0
+        ? 'how to run was not given'
+        : `${given.map((name) => `--${name}`).join(' and ')} contradict each other`,
+      { hint: 'Give one of --once, --init and --watch.' },
+    );
+  }
+}
+
+function summary({ ring, state, converged_commit, generation, last_error }: RootStatus): string {
+  const where = generation === null ? 'nothing serves' : `generation ${generation} serves`;
+  const commit = converged_commit === null ? '' : ` at ${converged_commit.slice(0, 12)}`;
+  const reason = last_error === null ? '' : `: ${last_error.message}`;
+  return `${ring} is ${state}${commit}, ${where}${reason}`;
+}

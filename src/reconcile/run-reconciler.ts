@@ -1,0 +1,128 @@
+import { type HealthServer, serveHealth } from '../serve/health-server.ts';
+import type { RootStatus } from '../store/status-file.ts';
+import type { Log } from './log.ts';
+import { type OpenReconciler, openReconciler, type ReconcileOptions } from './open-reconciler.ts';
+import { Trigger, watch } from './watch.ts';
+
+export type ReconcileMode = 'once' | 'init' | 'watch';
+
+export interface RunOptions extends ReconcileOptions {
+  readonly mode: ReconcileMode;
+  readonly intervalMs: number;
+  /** Where the health server listens; undefined starts none. */
+  readonly listen: string | undefined;
+}
+
+/** How long the end of a process waits for Postgres to take what is left. */
+const lastDeliveryMs = 5_000;
+
+/**
+ * Runs a reconciler in one of its modes until it is done, or a signal ends it: SIGTERM and SIGINT
+ * finish or drop the operation under way, SIGHUP makes a pass now.
+ *
+ * @returns the last status; its exit code is exitCodeOf()
+ */
+export async function runReconciler(options: RunOptions, log: Log): Promise<RootStatus> {
+  const opened = await openReconciler(options, log);
+  const ending = new AbortController();
+  const trigger = new Trigger();
+  const removeHandlers = handleSignals(ending, trigger, log);
+  let server: HealthServer | undefined;
+  try {
+    const { status } = opened;
+    if (options.listen !== undefined) {
+      server = await serveHealth(options.listen, () => status.current);
+      log.info('listening', { url: server.url });
+    }
+    const reporter = new Reporter(opened, log);
+    const pass = async (signal: AbortSignal) => {
+      await opened.reconciler.reconcile(signal);
+      reporter.report();
+    };
+    if (options.mode === 'watch') await watch(pass, options.intervalMs, trigger, ending.signal);
+    else await pass(ending.signal);
+    await reporter.finish();
+    return status.current;
+  } finally {
+    removeHandlers();
+    await server?.close();
+    await opened.close();
+  }
+}
+
+/**
+ * 0 converged or suspended, 1 refused, 3 the environment failed. An init container is done as soon as
+ * anything serves; a watch that was told to end ended well.
+ */
+export function exitCodeOf(mode: ReconcileMode, { state, generation }: RootStatus): 0 | 1 | 3 {
+  if (mode === 'watch' || (mode === 'init' && generation !== null)) return 0;
+  if (state === 'converged' || state === 'suspended') return 0;
+  return state === 'refused' ? 1 : 3;
+}
+
+function handleSignals(ending: AbortController, trigger: Trigger, log: Log): () => void {
+  const end = (signal: NodeJS.Signals) => {
+    log.info(`${signal}: ending`);
+    ending.abort();
+  };
+  const passNow = () => trigger.fire();
+  process.on('SIGTERM', end).on('SIGINT', end).on('SIGHUP', passNow);
+  return () => process.off('SIGTERM', end).off('SIGINT', end).off('SIGHUP', passNow);
+}
+
+/** Reports to Postgres after a pass: one delivery at a time, never in the way of the next pass. */
+class Reporter {
+  readonly #opened: OpenReconciler;
+  readonly #log: Log;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #lastError: string | undefined;
+
+  constructor(opened: OpenReconciler, log: Log) {
+    this.#opened = opened;
+    this.#log = log;
+  }
+
+  /** Starts a report, or has the one under way followed by another. */
+  report(): void {
+    if (this.#running !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#running = this.#reportOnce().finally(() => {
+      this.#running = undefined;
+      if (this.#again) {
+        this.#again = false;
+        this.report();
+      }
+    });
+  }
+
+  /** Waits for what is under way, as long as the end of a process may. */
+  async finish(): Promise<void> {
+    const until = Date.now() + lastDeliveryMs;
+    while (this.#running !== undefined && Date.now() < until) {
+      const rest = new Promise((resolve) => setTimeout(resolve, until - Date.now()).unref());
+      await Promise.race([this.#running, rest]);
+    }
+  }
+
+  async #reportOnce(): Promise<void> {
+    const { outbox, status } = this.#opened;
+    try {
+      const { pending, error } = await outbox.deliver();
+      if (error === null) await outbox.reportStatus(status.current);
+      this.#sayOnce(error?.message);
+      await status.outboxPending(pending);
+    } catch (error) {
+      this.#sayOnce(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #sayOnce(message: string | undefined): void {
+    if (message !== undefined && message !== this.#lastError) {
+      this.#log.warn(`audit delivery waits: ${message}`);
+    }
+    this.#lastError = message;
+  }
+}

@@ -1,0 +1,46 @@
+import { RinglockError, refused } from '../errors.ts';
+import type { ModuleSource, SourceFile, WantedModule } from './module-source.ts';
+
+/** Takes one module's files and verifies them; throws RinglockError `digest-mismatch` when they are others. */
+export type TakeFiles = (files: AsyncIterable<SourceFile>, sourceName: string) => Promise<void>;
+
+/**
+ * Tries the sources in order until one gives the pinned bytes.
+ *
+ * @returns the name of the source that gave them
+ * @throws RinglockError `no-source`, with every source's own reason; or what `take` threw, unless
+ *   another source can still be asked
+ */
+export async function takeFromSources(
+  sources: readonly ModuleSource[],
+  wanted: WantedModule,
+  take: TakeFiles,
+): Promise<string> {
+  const reasons: string[] = [];
+  let environment: RinglockError | undefined;
+  for (const source of sources) {
+    try {
+      const files = await source.read(wanted);
+      if (files === undefined) {
+        reasons.push(`${source.name}: does not have it`);
+        continue;
+      }
+      await take(files, source.name);
+      return source.name;
+    } catch (error) {
+      if (!(error instanceof RinglockError) || isLocal(error)) throw error;
+      if (error.exitCode === 3) environment ??= error;
+      reasons.push(`${source.name}: ${error.message}`);
+    }
+  }
+  const { alias, entry } = wanted;
+  const message = `no source gave ${alias} ${entry.version}:\n${reasons.map((reason) => `  ${reason}`).join('\n')}`;
+  throw environment === undefined
+    ? refused('no-source', message)
+    : new RinglockError('no-source', 3, message, { cause: environment });
+}
+
+/** A full disk or a refused path stays what it is, whichever source is asked. */
+function isLocal({ code }: RinglockError): boolean {
+  return code.startsWith('disk-') || code === 'refused-path';
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import pg from 'pg';
+import { deploy, readEvents, reconcileOnce, release } from '../support/deploy.ts';
+import { createPlatform } from '../support/platform.ts';
+import { createDatabase, freePort, stopOwnPostgres } from '../support/postgres.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+async function query<Row extends pg.QueryResultRow>(url: string, sql: string): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Row>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+describe('what a reconciler leaves in Postgres', { concurrency: 2 }, () => {
+  after(stopOwnPostgres);
+
+  it('answers when a version reached a ring, and by whose commit, in one query', async (t) => {
+    const platform = createPlatform(t);
+    const repo = platform.addRemote(t);
+    const root = temporaryDirectory(t, 'root');
+    const DATABASE_URL = await createDatabase();
+    const ring = { repo, root };
+    assert.equal((await reconcileOnce(ring, [], { DATABASE_URL })).code, 0);
+    release(platform, 'Orders', '1.0.1');
+    const commit = deploy(platform, 'Orders 1.0.1');
+    assert.equal((await reconcileOnce(ring, [], { DATABASE_URL })).code, 0);
+    const rows = await query(
+      DATABASE_URL,
+      `select actor->>'name' as name, actor->>'commit' as commit from audit_events
+       where ring = 'canary' and module = 'orders' and "to" = '1.0.1'`,
+    ).catch(() => []);
+    const active = await query<{ alias: string; version: string }>(
+      DATABASE_URL,
+      `select m.alias, v.version from module_versions v join modules m on m.id = v.module_id
+       where v.ring = 'canary' and v.is_active and m.alias = 'orders'`,
+    );
+    assert.deepEqual(rows, [{ name: 'Ada Developer <ada@example.com>', commit }]);
+    assert.deepEqual(active, [{ alias: 'orders', version: '1.0.1' }]);
+  });
+
+  it('arrives whole, each event once, after Postgres was away for every pass before', async (t) => {
+    const platform = createPlatform(t);
+    const repo = platform.addRemote(t);
+    const root = temporaryDirectory(t, 'root');
+    const away = `postgres://nobody:secret-word@127.0.0.1:${await freePort()}/nowhere`;
+    for (const version of ['1.0.1', '1.0.2', '1.1.0']) {
+      release(platform, 'Orders', version);
+      deploy(platform, `Orders ${version}`);
+      const { code, stderr } = await reconcileOnce({ repo, root }, [], { DATABASE_URL: away });
+      assert.equal(code, 0, stderr);
+      assert.doesNotMatch(stderr, /secret-word/);
+    }
+    const DATABASE_URL = await createDatabase();
+    for (let pass = 0; pass < 2; pass++) {
+      assert.equal((await reconcileOnce({ repo, root }, [], { DATABASE_URL })).code, 0);
+    }
+    const rows = await query<{ id: string }>(DATABASE_URL, 'select id from audit_events');
+    const inJournal = readEvents(root).map(({ id }) => id);
+    assert.deepEqual(rows.map(({ id }) => id).sort(), inJournal.sort());
+  });
+});
