@@ -111,7 +111,7 @@ class Story {
     this.#show.step('What runs where');
     const table = new Table({
       head: ['ring', 'module', 'version', 'commit'],
-      style: { head: [], border: [] },
+      style: { head: [], border: [], compact: true },
     });
     for (const pod of this.#stage.pods) {
       const health = await podHealth(pod);

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { createSqliteMirror, type SqliteMirror } from '../audit/sqlite-mirror.ts';
 import { type HealthServer, serveHealth } from '../serve/health-server.ts';
 import type { RootStatus } from '../store/status-file.ts';
 import type { Log } from './log.ts';
@@ -70,21 +72,30 @@ function handleSignals(ending: AbortController, trigger: Trigger, log: Log): () 
   return () => process.off('SIGTERM', end).off('SIGINT', end).off('SIGHUP', passNow);
 }
 
-/** Reports to Postgres after a pass: one delivery at a time, never in the way of the next pass. */
+/** Reports after a pass, to Postgres and the SQLite file: one at a time, never in a pass's way. */
 class Reporter {
   readonly #opened: OpenReconciler;
   readonly #log: Log;
   #running: Promise<void> | undefined;
   #again = false;
   #lastError: string | undefined;
+  readonly #mirror: SqliteMirror;
+  #mirrored: string | undefined;
 
   constructor(opened: OpenReconciler, log: Log) {
     this.#opened = opened;
     this.#log = log;
+    this.#mirror = createSqliteMirror(join(opened.root.path, 'audit'), (message) => {
+      log.warn(`audit.sqlite was not written: ${message}`);
+    });
+    this.#mirrored = this.#auditedState();
   }
 
   /** Starts a report, or has the one under way followed by another. */
   report(): void {
+    const audited = this.#auditedState();
+    if (audited !== this.#mirrored) this.#mirror.refresh();
+    this.#mirrored = audited;
     if (this.#running !== undefined) {
       this.#again = true;
       return;
@@ -100,11 +111,18 @@ class Reporter {
 
   /** Waits for what is under way, as long as the end of a process may. */
   async finish(): Promise<void> {
+    await this.#mirror.idle();
     const until = Date.now() + lastDeliveryMs;
     while (this.#running !== undefined && Date.now() < until) {
       const rest = new Promise((resolve) => setTimeout(resolve, until - Date.now()).unref());
       await Promise.race([this.#running, rest]);
     }
+  }
+
+  /** Changes whenever a pass has left an event in the audit. */
+  #auditedState(): string {
+    const { generation, last_error } = this.#opened.status.current;
+    return `${generation} ${last_error?.code} ${last_error?.message}`;
   }
 
   async #reportOnce(): Promise<void> {
