@@ -26,6 +26,7 @@ export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>>
   status: async () => (await import('./commands/status.ts')).StatusCommand,
   unhold: async () => (await import('./commands/unhold.ts')).UnholdCommand,
   verify: async () => (await import('./commands/verify.ts')).VerifyCommand,
+  wait: async () => (await import('./commands/wait.ts')).WaitCommand,
 };
 
 /**

@@ -1,24 +1,9 @@
-import { badInput } from '../errors.ts';
 import { type Lock, parseLock } from '../repo/lock.ts';
 import { lockFile } from '../repo/names.ts';
 import { type GitRepository, runGit, tryGit } from './git-command.ts';
 
 /** What a commit changed in a ring's lock: alias → the version and digest after it, or undefined for a removal. */
 export type LockChange = ReadonlyMap<string, string | undefined>;
-
-/**
- * The full id of a revision.
- *
- * @throws RinglockError `unknown-revision`
- */
-export async function resolveCommit(repository: GitRepository, revision: string): Promise<string> {
-  const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`];
-  const { status, stdout } = await tryGit(repository.topLevel, args);
-  if (status === 0) return stdout.toString().trim();
-  throw badInput('unknown-revision', `${revision} is not a commit of this repository`, {
-    hint: 'Fetch it, or name another branch, tag or commit.',
-  });
-}
 
 /** What a commit changed in a ring's lock, compared with its first parent. */
 export async function readLockChange(

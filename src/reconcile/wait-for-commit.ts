@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { refused } from '../errors.ts';
+import { badInput, refused } from '../errors.ts';
+import { resolveCommit } from '../git/baseline.ts';
 import type { GitRepository } from '../git/git-command.ts';
 import {
   containsLockChange,
   ensureCommit,
   isAncestorHere,
   readLockChange,
-  resolveCommit,
 } from '../git/lock-change.ts';
 import {
   type Relation,
@@ -32,10 +32,10 @@ export interface WaitOptions {
  * Waits until a ring has converged to a commit, or to a descendant that still contains its change.
  *
  * @returns the full id of the commit
- * @throws RinglockError `wait-refused`, `wait-undone` at once; `wait-timeout`, saying who is behind
+ * @throws RinglockError `unknown-revision`; `wait-refused`, `wait-undone` at once; `wait-timeout`, saying who is behind
  */
 export async function waitForCommit(options: WaitOptions): Promise<string> {
-  const commit = await resolveCommit(options.repository, options.commit);
+  const commit = await requireCommit(options.repository, options.commit);
   const relationOf = await relationReader(options, commit);
   const until = Date.now() + options.timeoutMs;
   let said: string | undefined;
@@ -59,6 +59,14 @@ export async function waitForCommit(options: WaitOptions): Promise<string> {
     }
     await sleep(Math.min(options.pollMs, Math.max(1, until - Date.now())));
   }
+}
+
+async function requireCommit(repository: GitRepository, revision: string): Promise<string> {
+  const commit = await resolveCommit(repository, revision);
+  if (commit !== undefined) return commit;
+  throw badInput('unknown-revision', `${revision} is not a commit of ${repository.topLevel}`, {
+    hint: 'Fetch it, or name another branch, tag or commit.',
+  });
 }
 
 async function readVerdict(
