@@ -1,5 +1,6 @@
 import { Command, Option } from 'clipanion';
 import { RinglockError } from '../errors.ts';
+import { withProgress } from '../progress.ts';
 
 /**
  * What every command shares: `--json`, `--verbose`, `-C`, and how errors end.
@@ -35,6 +36,11 @@ export abstract class BaseCommand extends Command {
   /** Prints the command's one JSON document, if `--json` is given. */
   protected answer(value: unknown): void {
     if (this.json) this.context.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  /** Runs work, saying on a terminal what is being done once that takes a while. */
+  protected progress<T>(label: string, work: () => Promise<T>): Promise<T> {
+    return withProgress(this.context.stderr as NodeJS.WriteStream, label, work);
   }
 
   private reportError(error: unknown): number {

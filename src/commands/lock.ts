@@ -40,9 +40,10 @@ export class LockCommand extends BaseCommand {
 
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
-    const tree = await (this.staged ? indexTree(repository) : workTree(repository));
-    const snapshot = await readPlatform(repository, tree);
-    const locks = await planLocks(repository, snapshot, this);
+    const locks = await this.progress('Digesting modules…', async () => {
+      const tree = await (this.staged ? indexTree(repository) : workTree(repository));
+      return planLocks(repository, await readPlatform(repository, tree), this);
+    });
     if (this.check) return this.reportCheck(locks);
     const written = await writeLocks(repository, locks, this.staged);
     this.answer({

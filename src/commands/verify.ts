@@ -1,8 +1,8 @@
 import { Command, Option } from 'clipanion';
-import { findRepository } from '../git/git-command.ts';
+import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
-import { verifyRing } from '../git/verify-ring.ts';
+import { type RingVerification, verifyRing } from '../git/verify-ring.ts';
 import { BaseCommand } from './base.ts';
 
 export class VerifyCommand extends BaseCommand {
@@ -26,11 +26,7 @@ export class VerifyCommand extends BaseCommand {
 
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
-    const tree = await workTree(repository);
-    const snapshot = await readPlatform(repository, tree, { cache: false });
-    const names = this.ring === undefined ? [...snapshot.rings.keys()] : [this.ring];
-    const rings = [];
-    for (const name of names) rings.push(await verifyRing(repository, snapshot, name));
+    const rings = await this.progress('Verifying rings…', () => this.verifyRings(repository));
     const isRight = rings.every(({ problems }) => problems.length === 0);
     this.answer({ ok: isRight, rings });
     if (rings.length === 0) this.say('There are no rings: make them with `ringlock init`.');
@@ -42,5 +38,14 @@ export class VerifyCommand extends BaseCommand {
       if (tracking && problems.length > 0) this.say('  → ringlock lock, or mend what is named');
     }
     return isRight ? 0 : 1;
+  }
+
+  private async verifyRings(repository: GitRepository): Promise<RingVerification[]> {
+    const tree = await workTree(repository);
+    const snapshot = await readPlatform(repository, tree, { cache: false });
+    const names = this.ring === undefined ? [...snapshot.rings.keys()] : [this.ring];
+    const rings: RingVerification[] = [];
+    for (const name of names) rings.push(await verifyRing(repository, snapshot, name));
+    return rings;
   }
 }

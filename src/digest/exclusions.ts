@@ -49,7 +49,7 @@ export function distributionFilter(
 }
 
 /** Whether the fixed list of DESIGN section 3 leaves a path out. */
-export function excludedByDefault(path: string): boolean {
+function excludedByDefault(path: string): boolean {
   const segments = path.split('/');
   const name = segments.pop() ?? '';
   return (

@@ -125,7 +125,7 @@ function digestOf({ manifest }: ListedModule, hashed: readonly HashedBlob[]): Mo
  * @param top the entries of the module's tree
  * @throws RinglockError `refused-path`
  */
-export async function distributedBlobs(
+async function distributedBlobs(
   objects: ObjectBatch,
   top: readonly TreeEntry[],
   manifest: ModuleManifest,

@@ -84,7 +84,7 @@ export function graphModuleOf({ manifest }: Pick<ModuleSnapshot, 'manifest'>): G
 }
 
 /** A module's place in the lock: below modules/ the root is left out. */
-export function lockDirectory(root: string, name: string): string {
+function lockDirectory(root: string, name: string): string {
   return root === 'modules' ? name : `${root}/${name}`;
 }
 

@@ -35,7 +35,7 @@ export interface Lock {
   readonly modules: ReadonlyMap<string, LockEntry>;
 }
 
-export const lockVersion = 1;
+const lockVersion = 1;
 
 /**
  * Reads a lock: this format, or the reference system's (no `lock_version`, `ring`, `directory`, `tree`).
