@@ -1,33 +1,19 @@
-import { execFileSync } from 'node:child_process';
 import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { benchEnvironment, moduleName } from './support/platform-repository.ts';
-
-/** One measurement against its floor, both medians in milliseconds. */
-export interface HookMeasurement {
-  readonly what: string;
-  readonly floor: string;
-  readonly milliseconds: number;
-  readonly floorMilliseconds: number;
-  /** The ratio that is aimed at. */
-  readonly target: number;
-}
-
-const cli = join(import.meta.dirname, '../dist/cli.js');
+import { type BenchRow, medianMs, ringlock, run, timeRow } from './support/measure.ts';
+import { moduleName } from './support/platform-repository.ts';
 
 /**
- * Measures a commit that touches no module, with and without hooks, and the pre-commit hook with
- * one changed module against `git status`.
+ * A commit that touches no module, with and without hooks, and the pre-commit hook with one changed
+ * module.
  *
- * @param repository made by makePlatformRepository(); hooks are installed and commits made in it
+ * @param repository the large platform with its locks; hooks are installed and commits made in it
  */
-export function measureHooks(repository: string, rounds = 9): HookMeasurement[] {
+export async function benchHook(repository: string): Promise<BenchRow[]> {
   const git = (...args: string[]) => run(repository, 'git', args);
-  const ringlock = (...args: string[]) => run(repository, process.execPath, [cli, ...args]);
-  ringlock('lock');
   git('add', '-A');
   git('commit', '-q', '--allow-empty', '-m', 'Lock', '--no-verify');
-  ringlock('hooks', 'install');
+  ringlock(repository, 'hooks', 'install');
   let round = 0;
   const editDocs = () => {
     round += 1;
@@ -36,63 +22,25 @@ export function measureHooks(repository: string, rounds = 9): HookMeasurement[] 
   };
   // --no-verify would still run post-commit.
   const none = ['-c', 'core.hooksPath=/dev/null'];
-  const without = median(rounds, () => git(...none, 'commit', '-qm', 'Docs'), editDocs);
-  const untouched = median(rounds, () => git('commit', '-qm', 'Docs'), editDocs);
+  const without = await medianMs(9, () => git(...none, 'commit', '-qm', 'Docs'), editDocs);
+  const untouched = await medianMs(9, () => git('commit', '-qm', 'Docs'), editDocs);
   const changeOne = () => {
     round += 1;
     const directory = `modules/${moduleName(7)}`;
     appendFileSync(join(repository, directory, 'src/part1/file1.php'), `// round ${round}\n`);
-    ringlock('bump', moduleName(7), 'patch');
+    ringlock(repository, 'bump', moduleName(7), 'patch');
     git('add', '-A');
   };
-  const withModule = median(rounds, () => ringlock('hook', 'pre-commit'), changeOne);
-  const status = median(rounds, () => git('status', '--short'));
+  const preCommit = () => ringlock(repository, 'hook', 'pre-commit');
+  const warm = await medianMs(9, preCommit, changeOne);
+  const status = await medianMs(9, () => git('status', '--short'));
   git('commit', '-qm', 'Module');
-  const cold = median(
-    3,
-    () => ringlock('hook', 'pre-commit'),
-    () => rmSync(join(repository, '.git/ringlock'), { recursive: true, force: true }),
-  );
+  const forget = () => rmSync(join(repository, '.git/ringlock'), { recursive: true, force: true });
+  const cold = await medianMs(3, preCommit, forget);
+  const statusFloor = ['git status', status] as const;
   return [
-    {
-      what: 'git commit, hooks in place, no module touched',
-      floor: 'git commit without hooks',
-      milliseconds: untouched,
-      floorMilliseconds: without,
-      target: 2,
-    },
-    {
-      what: 'pre-commit, one changed module, 10,000 files',
-      floor: 'git status',
-      milliseconds: withModule,
-      floorMilliseconds: status,
-      target: 2,
-    },
-    {
-      what: 'pre-commit, nothing cached, 10,000 files',
-      floor: 'git status',
-      milliseconds: cold,
-      floorMilliseconds: status,
-      target: Number.NaN,
-    },
+    timeRow('git commit, no module touched', untouched, ['without hooks', without], '< 150 ms'),
+    timeRow('pre-commit, one changed module of 10,000 files', warm, statusFloor, '≤ 2'),
+    timeRow('pre-commit, nothing cached', cold, statusFloor, ''),
   ];
-}
-
-function median(rounds: number, measured: () => void, before: () => void = () => {}): number {
-  const times: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    before();
-    const start = performance.now();
-    measured();
-    times.push(performance.now() - start);
-  }
-  return times.sort((a, b) => a - b)[Math.floor(rounds / 2)] ?? Number.NaN;
-}
-
-function run(cwd: string, command: string, args: readonly string[]): void {
-  execFileSync(command, args, {
-    cwd,
-    env: benchEnvironment,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
 }

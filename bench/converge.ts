@@ -1,0 +1,168 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openObjectDatabase } from '../src/git/object-database.ts';
+import { openRemote } from '../src/git/open-remote.ts';
+import { openReconciler, type ReconcileOptions } from '../src/reconcile/open-reconciler.ts';
+import { readStatus } from '../src/store/status-file.ts';
+import { startGitServer } from '../test/support/git-server.ts';
+import {
+  type BenchRow,
+  cliPath,
+  medianMs,
+  quantile,
+  ringlock,
+  run,
+  showMs,
+  timeRow,
+} from './support/measure.ts';
+import { benchEnvironment, moduleName } from './support/platform-repository.ts';
+
+const commits = 30;
+const silent = { info: () => {}, warn: () => {}, error: () => {} };
+
+/**
+ * From a moved ref to a converged root, a tick on an unchanged branch, and the sidecar's memory.
+ *
+ * @param repository the large platform; commits are made in it
+ */
+export async function benchConverge(repository: string): Promise<BenchRow[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'ringlock-bench-'));
+  const server = await startGitServer(directory);
+  const url = `${server.url}/platform.git`;
+  try {
+    commitLocks(repository);
+    run(directory, 'git', ['clone', '-q', '--bare', repository, 'platform.git']);
+    const rows = await convergeRows(repository, directory, url);
+    return [...rows, await memoryRow(directory, url)];
+  } finally {
+    await server.close();
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+async function convergeRows(
+  repository: string,
+  directory: string,
+  url: string,
+): Promise<BenchRow[]> {
+  const opened = await openReconciler(optionsFor(url, join(directory, 'root')), silent);
+  const { signal } = new AbortController();
+  const pass = async () => {
+    const { state, last_error } = await opened.reconciler.reconcile(signal);
+    if (state !== 'converged') throw new Error(`${state}: ${last_error?.message}`);
+  };
+  try {
+    const startedAt = performance.now();
+    await pass();
+    const first = performance.now() - startedAt;
+    const times: number[] = [];
+    for (let index = 0; index < commits; index++) {
+      releaseOne(repository, directory, index);
+      const moved = performance.now();
+      await pass();
+      times.push(performance.now() - moved);
+    }
+    const tick = await medianMs(30, pass);
+    const p99 = `p99 ${showMs(quantile(times, 0.99))} over ${commits} commits`;
+    return [
+      unfloored('first convergence, 60 modules, 10,000 files', showMs(first), ''),
+      unfloored(
+        'commit → converged, one module of 60 changed',
+        `p50 ${showMs(quantile(times, 0.5))}, ${p99}`,
+        'p50 < 300 ms, p99 < 1 s',
+      ),
+      timeRow('tick on an unchanged branch', tick, ['one ls-refs', await lsRefsMs(url)], '≤ 1.2'),
+    ];
+  } finally {
+    await opened.close();
+  }
+}
+
+function unfloored(what: string, measured: string, target: string): BenchRow {
+  return { what, measured, floor: '', ratio: undefined, target };
+}
+
+function commitLocks(repository: string): void {
+  ringlock(repository, 'lock');
+  run(repository, 'git', ['add', '-A']);
+  run(repository, 'git', ['commit', '-q', '--allow-empty', '--no-verify', '-m', 'Lock']);
+}
+
+/** Changes one module, bumps and locks it, commits, and moves the served branch. */
+function releaseOne(repository: string, directory: string, index: number): void {
+  const name = moduleName(index % 40);
+  appendFileSync(join(repository, 'modules', name, 'src/part1/file1.php'), `// ${index}\n`);
+  ringlock(repository, 'bump', name, 'patch');
+  commitLocks(repository);
+  run(repository, 'git', [
+    'push',
+    '-q',
+    '--no-verify',
+    join(directory, 'platform.git'),
+    'HEAD:main',
+  ]);
+}
+
+async function lsRefsMs(url: string): Promise<number> {
+  const database = await openObjectDatabase(mkdtempSync(join(tmpdir(), 'ringlock-bench-')));
+  const remote = openRemote(url, database);
+  try {
+    return await medianMs(30, () => remote.resolveBranch('main'));
+  } finally {
+    await remote.close();
+    rmSync(database.gitdir, { recursive: true, force: true });
+  }
+}
+
+/** Resident memory of the built sidecar, some ticks after it has installed everything. */
+async function memoryRow(directory: string, url: string): Promise<BenchRow> {
+  const root = join(directory, 'watched');
+  const args = ['reconcile', '--watch', '--repo', url, '--ring', 'canary', '--interval', '200ms'];
+  const child: ChildProcess = spawn(process.execPath, [cliPath, ...args, '--root', root], {
+    env: benchEnvironment,
+    stdio: 'ignore',
+  });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  try {
+    while ((await readStatus(root).catch(() => undefined))?.state !== 'converged') await sleep(100);
+    const afterInstall = residentMegabytes(child.pid);
+    await sleep(10_000);
+    const steady = residentMegabytes(child.pid);
+    return unfloored(
+      'sidecar memory, 10,000 files',
+      `${steady} MB steady, ${afterInstall} MB just after installing`,
+      '< 100 MB steady',
+    );
+  } finally {
+    child.kill('SIGTERM');
+    await ended;
+  }
+}
+
+function residentMegabytes(pid: number | undefined): number {
+  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Math.round(Number(kilobytes) / 1000);
+}
+
+function optionsFor(repository: string, root: string): ReconcileOptions {
+  return {
+    repository,
+    ring: 'canary',
+    root,
+    workingDirectory: root,
+    branch: 'main',
+    databaseUrl: undefined,
+    seed: undefined,
+    link: 'symlink',
+    replica: 'bench',
+    platformFile: undefined,
+    allowRewind: false,
+    idleTimeoutMs: 30_000,
+    contentCheckMs: 600_000,
+    environment: {},
+    version: 'bench',
+  };
+}
