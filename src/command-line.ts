@@ -1,7 +1,7 @@
 import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
 
 /** Every command by its path, loaded only when it is called. */
-export const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
+const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   'audit write-sqlite': async () =>
     (await import('./commands/audit-write-sqlite.ts')).AuditWriteSqliteCommand,
   bump: async () => (await import('./commands/bump.ts')).BumpCommand,

@@ -13,7 +13,7 @@ export interface PlatformShape {
 }
 
 /** The large real-life shape that measurements are made on. */
-export const largePlatform: PlatformShape = {
+const largePlatform: PlatformShape = {
   modules: 60,
   files: 10_000,
   commits: 3_000,
