@@ -39,7 +39,7 @@ export function reconcileOnce(
 }
 
 /** Every file below a directory, links followed: path → content. */
-function filesBelow(directory: string): Record<string, string> {
+export function filesBelow(directory: string): Record<string, string> {
   const files: Record<string, string> = {};
   const walk = (path: string) => {
     for (const name of readdirSync(path)) {
