@@ -9,7 +9,7 @@ import type { ObjectDatabase } from '../git/object-database.ts';
 import type { Commit } from '../git/object-store.ts';
 import type { Remote } from '../git/remote.ts';
 import { type InstalledModule, type Plan, plan } from '../plan/plan.ts';
-import type { Lock } from '../repo/lock.ts';
+import { type Lock, samePin } from '../repo/lock.ts';
 import { defaultSettings, type Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import { generationDrift } from '../store/drift.ts';
@@ -41,7 +41,7 @@ export interface ReconcilerParts {
   readonly root: Root;
   readonly database: ObjectDatabase;
   readonly remote: Remote;
-  /** @param have trees of what is installed: a new version need not bring again what it shares with them */
+  /** @param have trees that are replaced: a new version need not bring again what it shares with them */
   readonly sourcesFor: (settings: Settings, have: readonly string[]) => readonly ModuleSource[];
   readonly audit: AuditLog;
   readonly outbox: Outbox;
@@ -188,7 +188,7 @@ export class Reconciler {
     const { lock, settings } = committed;
     await this.#refuseOtherBytes(lock);
     const drift = await this.#findDrift();
-    await this.#prefetch(lock, await this.#sources(settings));
+    await this.#prefetch(lock, await this.#sources(lock, settings));
     const decided = await this.#planFor(lock, settings, drift);
     const rebuild = drift.get(generationDrift);
     return { ...decided, commit: commit.oid, actor, subject, rebuild };
@@ -210,12 +210,17 @@ export class Reconciler {
         current === undefined ? new Map() : await readGraph(current.lock, root, database),
       policy: settings.policy,
     });
-    return { plan: decided, sources: await this.#sources(settings) };
+    return { plan: decided, sources: await this.#sources(lock, settings) };
   }
 
-  async #sources(settings: Settings): Promise<readonly ModuleSource[]> {
+  /** Only what a changed module had before is announced: each tree is walked to see that it is whole. */
+  async #sources(lock: Lock, settings: Settings): Promise<readonly ModuleSource[]> {
     const current = await this.#parts.root.current();
-    const have = [...(current?.lock.modules.values() ?? [])].flatMap(({ tree }) => tree ?? []);
+    const replaced = [...(current?.lock.modules ?? [])].filter(([alias, installed]) => {
+      const wanted = lock.modules.get(alias);
+      return wanted !== undefined && !samePin(wanted, installed);
+    });
+    const have = replaced.flatMap(([, { tree }]) => tree ?? []);
     return this.#parts.sourcesFor(settings, have);
   }
 
@@ -281,7 +286,6 @@ export class Reconciler {
       by: operation.actor.name,
       ms: now().getTime() - startedAt.getTime(),
     });
-    await root.collectGarbage();
   }
 
   #facts(actor: Actor): OperationFacts {

@@ -37,9 +37,12 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
       log.info('listening', { url: server.url });
     }
     const reporter = new Reporter(opened, log);
+    let collectedFor: number | null = null;
     const pass = async (signal: AbortSignal) => {
       await opened.reconciler.reconcile(signal);
       reporter.report();
+      if (status.current.generation !== collectedFor) await collectGarbage(opened, log);
+      collectedFor = status.current.generation;
     };
     if (options.mode === 'watch') await watch(pass, options.intervalMs, trigger, ending.signal);
     else await pass(ending.signal);
@@ -60,6 +63,15 @@ export function exitCodeOf(mode: ReconcileMode, { state, generation }: RootStatu
   if (mode === 'watch' || (mode === 'init' && generation !== null)) return 0;
   if (state === 'converged' || state === 'suspended') return 0;
   return state === 'refused' ? 1 : 3;
+}
+
+/** After the report: what an operation left over is nobody's reason to wait. */
+async function collectGarbage({ root }: OpenReconciler, log: Log): Promise<void> {
+  try {
+    await root.collectGarbage();
+  } catch (error) {
+    log.warn(`old generations were not removed: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 function handleSignals(ending: AbortController, trigger: Trigger, log: Log): () => void {
