@@ -50,6 +50,9 @@ export interface ReconcilerParts {
   readonly now: () => Date;
 }
 
+/** Alias → what differs on disk, in words. */
+type Drift = ReadonlyMap<string, string>;
+
 /** A commit whose lock is to be made true, and who is behind it. */
 interface Target {
   readonly commit: Commit;
@@ -80,23 +83,26 @@ export class Reconciler {
    */
   async reconcile(signal: AbortSignal): Promise<RootStatus> {
     const { status, log } = this.#parts;
+    // The disk is looked at while the server answers.
+    const drift = this.#findDrift();
+    drift.catch(() => {}); // whoever awaits it reports it
     try {
-      await this.#reconcileCommit(signal);
+      await this.#reconcileCommit(drift, signal);
     } catch (error) {
       if (signal.aborted) return status.current;
       const failure = asRinglockError(error);
       log[failure.exitCode === 3 ? 'error' : 'warn'](failure.message, { code: failure.code });
       await this.#recordRefusal(failure);
       await status.fail(failure);
-      await this.#repairWithoutCommit(signal);
+      await this.#repairWithoutCommit(drift, signal);
     }
     return status.current;
   }
 
-  async #reconcileCommit(signal: AbortSignal): Promise<void> {
+  async #reconcileCommit(drift: Promise<Drift>, signal: AbortSignal): Promise<void> {
     const { status, root } = this.#parts;
     const tip = await this.#observe();
-    if (tip === this.#convergedTip && (await this.#isAsPinned())) {
+    if (tip === this.#convergedTip && (await drift).size === 0) {
       await status.unchanged(tip);
       return;
     }
@@ -105,7 +111,7 @@ export class Reconciler {
       await status.suspended(tip, target.committed.ring.suspended);
       return;
     }
-    const decided = await this.#plan(target);
+    const decided = await this.#plan(target, await drift);
     await this.#execute(decided, signal);
     await this.#parts.database.writeRef(this.#convergedRef(), tip);
     this.#convergedTip = tip;
@@ -120,12 +126,8 @@ export class Reconciler {
     return tip;
   }
 
-  /** An unchanged branch: links at every tick, every byte now and then. */
-  async #isAsPinned(): Promise<boolean> {
-    return (await this.#findDrift()).size === 0;
-  }
-
-  async #findDrift(): Promise<ReadonlyMap<string, string>> {
+  /** Links at every tick, every byte now and then. */
+  async #findDrift(): Promise<Drift> {
     const { root, now, log } = this.#parts;
     const due = now().getTime() - this.#lastContentCheck >= this.#settings.contentCheckMs;
     const drift = await root.findDrift(due ? 'content' : 'links');
@@ -184,10 +186,12 @@ export class Reconciler {
     );
   }
 
-  async #plan({ commit, committed, actor, subject }: Target): Promise<PlannedOperation> {
+  async #plan(
+    { commit, committed, actor, subject }: Target,
+    drift: Drift,
+  ): Promise<PlannedOperation> {
     const { lock, settings } = committed;
     await this.#refuseOtherBytes(lock);
-    const drift = await this.#findDrift();
     await this.#prefetch(lock, await this.#sources(lock, settings));
     const decided = await this.#planFor(lock, settings, drift);
     const rebuild = drift.get(generationDrift);
@@ -294,12 +298,12 @@ export class Reconciler {
   }
 
   /** With git away or a lock refused, drift is still repaired, from the store and what is fetched. */
-  async #repairWithoutCommit(signal: AbortSignal): Promise<void> {
+  async #repairWithoutCommit(found: Promise<Drift>, signal: AbortSignal): Promise<void> {
     const { root, log, status } = this.#parts;
     try {
       const current = await root.current();
       if (current === undefined) return;
-      const drift = await this.#findDrift();
+      const drift = await found;
       if (drift.size === 0) return;
       const decided = await this.#planFor(current.lock, defaultSettings, drift);
       const actor = { name: 'ringlock', commit: current.commit };
