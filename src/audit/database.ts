@@ -22,16 +22,7 @@ export async function withDatabase<T>(
   use: (client: pg.Client) => Promise<T>,
   options: DatabaseOptions = {},
 ): Promise<T> {
-  const secrets = passwordsOf(url);
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: 'ringlock',
-    connectionTimeoutMillis: options.connectTimeout ?? 5_000,
-    // The client's own limit: poolers refuse the start-up parameter statement_timeout.
-    query_timeout: options.statementTimeout ?? 15_000,
-  });
-  // Without a listener a server that goes away between two statements would end the process.
-  client.on('error', () => {});
+  const client = createClient(url, options);
   const stop = () => void client.end().catch(() => {});
   options.signal?.addEventListener('abort', stop, { once: true });
   try {
@@ -39,11 +30,46 @@ export async function withDatabase<T>(
     await client.connect();
     return await use(client);
   } catch (error) {
-    throw databaseFailed(error, url, secrets);
+    throw databaseFailed(error, url);
   } finally {
     options.signal?.removeEventListener('abort', stop);
     await client.end().catch(() => {});
   }
+}
+
+/**
+ * A connection that its caller holds and ends, for what lives as long as the session does.
+ *
+ * @throws as withDatabase(); what its queries throw is for databaseFailed()
+ */
+export async function connectDatabase(
+  url: string,
+  options: DatabaseOptions = {},
+): Promise<pg.Client> {
+  const client = createClient(url, options);
+  try {
+    options.signal?.throwIfAborted();
+    await client.connect();
+    return client;
+  } catch (error) {
+    await client.end().catch(() => {});
+    throw databaseFailed(error, url);
+  }
+}
+
+function createClient(url: string, options: DatabaseOptions): pg.Client {
+  passwordsOf(url);
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'ringlock',
+    connectionTimeoutMillis: options.connectTimeout ?? 5_000,
+    // The client's own limit: poolers refuse the start-up parameter statement_timeout.
+    query_timeout: options.statementTimeout ?? 15_000,
+    keepAlive: true,
+  });
+  // Without a listener a server that goes away between two statements would end the process.
+  client.on('error', () => {});
+  return client;
 }
 
 /** Runs `use` in one transaction. */
@@ -73,8 +99,10 @@ function passwordsOf(url: string): string[] {
   return [password, decoded, searchParams.get('password') ?? ''].filter((text) => text !== '');
 }
 
-function databaseFailed(error: unknown, url: string, secrets: readonly string[]): RinglockError {
+/** What the driver threw, as an error that says what to do and has no password in it. */
+export function databaseFailed(error: unknown, url: string): RinglockError {
   if (error instanceof RinglockError) return error;
+  const secrets = passwordsOf(url);
   const { hostname, port, pathname } = new URL(url);
   const place = `${hostname}${port && `:${port}`}${pathname}`;
   const state = stateOf(error);

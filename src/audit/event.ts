@@ -32,7 +32,8 @@ export interface AuditEventInput {
   readonly to: string | null;
   /** `sha256:<hex>` of the version after (before, for a removal), or null. */
   readonly digest: string | null;
-  readonly outcome: 'succeeded' | 'refused' | 'failed' | 'reverted';
+  /** `superseded`: stopped by a newer commit or a person after its switch, before its verdict. */
+  readonly outcome: 'succeeded' | 'refused' | 'failed' | 'reverted' | 'superseded';
   /** Particulars as JSON: message, source path, size, changelog section, duration. */
   readonly detail: Readonly<Record<string, unknown>>;
 }

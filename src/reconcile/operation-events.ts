@@ -36,6 +36,19 @@ export function switchEvents(
   ];
 }
 
+/** The events of going back: each step of an operation undone, then the whole, with the reason. */
+export function revertEvents(
+  events: readonly AuditEventInput[],
+  reason: string,
+): AuditEventInput[] {
+  return events.map((event) => ({
+    ...event,
+    id: uuidv7(),
+    outcome: 'reverted' as const,
+    detail: { ...(event.action === 'operation' ? event.detail : {}), reason },
+  }));
+}
+
 /** The event of an operation as a whole, by itself when it was refused or failed before it began. */
 export function operationEvent(
   facts: OperationFacts,

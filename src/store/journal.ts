@@ -16,12 +16,28 @@ export type JournalEntry =
       readonly toGeneration: number;
       /** The lock commit; null for what no commit asked for. */
       readonly commit: string | null;
-      /** The audit events that belong to the operation when it succeeds. */
+      /** The audit events that belong to the operation when it succeeds, that of the whole last. */
       readonly events: readonly AuditEventInput[];
+      /** Present: after its switch it still has to be found well before it counts as committed. */
+      readonly gate?: Gate;
     }
   | { readonly type: 'switched'; readonly operationId: string }
   | { readonly type: 'committed'; readonly operationId: string }
+  | {
+      /** About to go back to `fromGeneration`. */
+      readonly type: 'reverting';
+      readonly operationId: string;
+      readonly events: readonly AuditEventInput[];
+    }
   | { readonly type: 'reverted'; readonly operationId: string };
+
+/** What an operation goes on with after its switch, also in another process. */
+export interface Gate {
+  /** `sha256:<hex>` of the desired lock that it makes true. */
+  readonly target: string;
+  /** What the application was before the switch; `unknown` where nothing is asked. */
+  readonly baseline: 'healthy' | 'unhealthy' | 'unknown';
+}
 
 /** An entry with the time it was written, RFC 3339 UTC. */
 export type JournalRecord = JournalEntry & { readonly time: string };
@@ -31,6 +47,8 @@ export interface UnfinishedOperation {
   readonly prepared: JournalRecord & { readonly type: 'prepared' };
   /** Whether its `switched` record is there; `current` itself tells whether the rename happened. */
   readonly switched: boolean;
+  /** Its `reverting` record, when it was already going back. */
+  readonly reverting: (JournalRecord & { readonly type: 'reverting' }) | undefined;
 }
 
 /** `<root>/journal.jsonl`: one JSON record a line, fsynced before an append returns. */
@@ -163,7 +181,8 @@ function findUnfinished(records: readonly JournalRecord[]): UnfinishedOperation 
   if (prepared === undefined) return undefined;
   const own = records.filter(({ operationId }) => operationId === prepared.operationId);
   if (own.some(({ type }) => type === 'committed' || type === 'reverted')) return undefined;
-  return { prepared, switched: own.some(({ type }) => type === 'switched') };
+  const reverting = own.findLast((record) => record.type === 'reverting');
+  return { prepared, switched: own.some(({ type }) => type === 'switched'), reverting };
 }
 
 function newestOperations(records: readonly JournalRecord[], keep: number): JournalRecord[] {

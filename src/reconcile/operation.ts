@@ -1,0 +1,357 @@
+import type { AuditLog } from '../audit/audit-log.ts';
+import { environmentFailed, RinglockError } from '../errors.ts';
+import type { Plan, Step } from '../plan/plan.ts';
+import type { Settings } from '../repo/settings.ts';
+import type { ModuleSource } from '../source/module-source.ts';
+import type { Generation } from '../store/generation.ts';
+import type { Gate } from '../store/journal.ts';
+import type { Root } from '../store/root.ts';
+import {
+  type Application,
+  type Baseline,
+  type HandlerFacts,
+  ringHandlers,
+  runReplicaHandlers,
+} from './application.ts';
+import type { Log } from './log.ts';
+import { commitChange, makeVisible, type OpenChange, revertChange } from './make-visible.ts';
+import { type OperationFacts, type StagedFacts, switchEvents } from './operation-events.ts';
+import {
+  type Outcome,
+  type RingOperation,
+  type RingTarget,
+  type RingVerdict,
+  turnedBack,
+  type Verdict,
+} from './ring/ring-operation.ts';
+import type { SchemaWork } from './schema-work.ts';
+import { stagePlan } from './stage-plan.ts';
+
+/** What an operation is to do, decided before it begins. */
+export interface PlannedOperation {
+  /** This replica's own part. */
+  readonly plan: Plan;
+  /** What it is for the ring; undefined for what concerns this disk alone. */
+  readonly target: RingTarget | undefined;
+  /** What the ring changes: whose handlers run. */
+  readonly ringSteps: readonly Step[];
+  readonly schema: SchemaWork;
+  readonly settings: Settings;
+  readonly sources: readonly ModuleSource[];
+  readonly facts: OperationFacts;
+  readonly commit: string | null;
+  /** Particulars of the operation event. */
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+export interface OperationParts {
+  readonly root: Root;
+  readonly audit: AuditLog;
+  readonly application: Application;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly repository: string;
+  readonly branch: string;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Takes part in the ring's operation. */
+  readonly join: (target: RingTarget) => Promise<RingOperation>;
+  /** Told of each phase as it begins. */
+  readonly onPhase: (phase: Phase, ringOperation: string | null) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+export type Phase =
+  | 'prepare'
+  | 'migrate'
+  | 'wait for a turn'
+  | 'switch'
+  | 'handlers'
+  | 'notify'
+  | 'health gate'
+  | 'wait for the ring'
+  | 'revert';
+
+/** How it ended: `degraded` stays on the new generation although its application is not well. */
+export interface OperationResult {
+  readonly generation: Generation | undefined;
+  readonly degraded: string | undefined;
+}
+
+/**
+ * One operation from prepare to committed or reverted (DESIGN section 6). Its steps are the methods
+ * below, in the order in which they happen.
+ */
+export class Operation {
+  readonly #planned: PlannedOperation;
+  readonly #parts: OperationParts;
+  #ring: RingOperation | undefined;
+
+  constructor(planned: PlannedOperation, parts: OperationParts) {
+    this.#planned = planned;
+    this.#parts = parts;
+  }
+
+  /**
+   * @throws RinglockError when it failed: the generation before is then current; OperationStopped when a
+   *   newer commit or a person stopped it
+   */
+  async run(): Promise<OperationResult> {
+    const { root, now, join } = this.#parts;
+    const { target } = this.#planned;
+    const startedAt = now();
+    await this.#phase('prepare');
+    const staged = await this.#prepare();
+    const before = await root.current();
+    const built = await this.#build(before);
+    if (target === undefined) {
+      if (built !== undefined) await this.#switchAlone(before, built, staged, startedAt);
+      return { generation: await root.current(), degraded: undefined };
+    }
+    const ring = await join(target);
+    try {
+      this.#ring = ring;
+      await this.#migrate(ring);
+      const baseline = await this.#parts.application.baseline(ring.signal);
+      if (built === undefined) return await this.#finish(ring, undefined, baseline);
+      if (before !== undefined) await this.#takeTurn(ring);
+      const gate = { target: target.digest, baseline };
+      const change = await this.#switch(before, built, staged, startedAt, gate);
+      return await this.#finish(ring, change, baseline);
+    } finally {
+      await ring.close();
+    }
+  }
+
+  /** Goes on with a change that is visible and whose verdict is still out. */
+  async resume(
+    target: RingTarget,
+    change: OpenChange,
+    baseline: Baseline,
+  ): Promise<OperationResult> {
+    const ring = await this.#parts.join(target);
+    try {
+      this.#ring = ring;
+      return await this.#finish(ring, change, baseline);
+    } finally {
+      await ring.close();
+    }
+  }
+
+  async #prepare() {
+    const { root, signal } = this.#parts;
+    const { plan, sources } = this.#planned;
+    const staged = await stagePlan(plan, root, sources, signal);
+    await runReplicaHandlers(this.#handlerFacts(), plan.steps, signal);
+    return staged;
+  }
+
+  /** Nothing to build when only the ring has something to do. */
+  async #build(before: Generation | undefined): Promise<Generation | undefined> {
+    const { root, repository, branch } = this.#parts;
+    const { plan, commit, facts, detail } = this.#planned;
+    if (before !== undefined && plan.steps.length === 0 && detail['reason'] === undefined) return;
+    const { operationId } = facts;
+    return root.buildGeneration(plan.effective, { commit, operationId, repository, branch });
+  }
+
+  async #migrate(ring: RingOperation): Promise<void> {
+    if (ring.joined === 'reverting') {
+      await ring.returned();
+      throw turnedBack('it failed in another replica');
+    }
+    const { up } = this.#planned.schema;
+    if (up === undefined) return;
+    await this.#phase('migrate');
+    await ring.once(up(ring.id));
+  }
+
+  async #takeTurn(ring: RingOperation): Promise<void> {
+    await this.#phase('wait for a turn');
+    if ((await ring.takeTurn()) === 'granted') return;
+    await ring.returned();
+    await this.#leave(ring, 'reverting');
+    throw turnedBack('it failed in another replica');
+  }
+
+  /** For what concerns this disk alone: a repair, a pod that comes to what the ring already runs. */
+  async #switchAlone(
+    before: Generation | undefined,
+    after: Generation,
+    staged: StagedFacts,
+    startedAt: Date,
+  ): Promise<void> {
+    await this.#switch(before, after, staged, startedAt, undefined);
+    try {
+      await this.#notify(before?.number ?? null, this.#parts.signal);
+    } catch (error) {
+      this.#parts.log.warn(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #switch(
+    before: Generation | undefined,
+    after: Generation,
+    staged: StagedFacts,
+    startedAt: Date,
+    gate: Gate | undefined,
+  ): Promise<OpenChange> {
+    const { root, audit, now } = this.#parts;
+    const { plan, commit, facts, detail } = this.#planned;
+    await this.#phase('switch');
+    const events = switchEvents(facts, plan, staged, {
+      ...detail,
+      commit,
+      from_generation: before?.number ?? null,
+      to_generation: after.number,
+      lock_digest: after.lockDigest,
+      platform: plan.effective.platform,
+      duration_ms: now().getTime() - startedAt.getTime(),
+      ...(this.#ring !== undefined && { ring_operation: this.#ring.id }),
+    });
+    const { operationId } = facts;
+    const change = { operationId, commit, before, after, events };
+    await makeVisible(root, audit, { ...change, ...(gate !== undefined && { gate }) });
+    return { operationId, events, fromGeneration: before?.number ?? null };
+  }
+
+  /** From the switch to the end: handlers, notify, health gate, and what the ring makes of it. */
+  async #finish(
+    ring: RingOperation,
+    change: OpenChange | undefined,
+    baseline: Baseline,
+  ): Promise<OperationResult> {
+    let verdict: RingVerdict;
+    let own: Verdict;
+    try {
+      await this.#runHandlers(ring);
+      own = await this.#judge(change, baseline, ring.signal);
+      await this.#phase('wait for the ring');
+      verdict = await ring.report(own);
+    } catch (error) {
+      // Stopped, or the database lost, or the process ending: the change stays open.
+      if (ring.signal.aborted) throw ring.signal.reason;
+      if (!(error instanceof RinglockError) || error.code !== 'turned-back') throw error;
+      return this.#revert(ring, change, error.message);
+    }
+    return verdict.outcome === 'committed'
+      ? this.#commit(ring, change, own)
+      : this.#revert(ring, change, verdict.reason);
+  }
+
+  async #runHandlers(ring: RingOperation): Promise<void> {
+    await this.#phase('handlers');
+    for (const work of await ringHandlers(this.#handlerFacts(), this.#planned.ringSteps)) {
+      try {
+        await ring.once(work);
+      } catch (error) {
+        const isHandler = error instanceof RinglockError && error.code.startsWith('handler-');
+        throw isHandler && !ring.signal.aborted ? turnedBack(error.message) : error;
+      }
+    }
+  }
+
+  async #judge(
+    change: OpenChange | undefined,
+    baseline: Baseline,
+    signal: AbortSignal,
+  ): Promise<Verdict> {
+    if (change === undefined) return { state: 'abstained', reason: 'nothing changed here' };
+    try {
+      await this.#notify(change.fromGeneration, signal);
+    } catch (error) {
+      if (!(error instanceof RinglockError) || signal.aborted) throw error;
+      return { state: 'unhealthy', reason: error.message };
+    }
+    await this.#phase('health gate');
+    return this.#parts.application.gate(baseline, signal);
+  }
+
+  async #notify(previousGeneration: number | null, signal: AbortSignal): Promise<void> {
+    const { application, root } = this.#parts;
+    if (!application.isWatched) return;
+    await this.#phase('notify');
+    const current = await root.current();
+    if (current === undefined) return;
+    const { ring, replica, operationId } = this.#planned.facts;
+    const { number: generation, commit, lockDigest } = current;
+    const what = { generation, commit, lockDigest, previousGeneration };
+    await application.notify({ ring, replica, operationId, ...what }, signal);
+  }
+
+  async #commit(
+    ring: RingOperation,
+    change: OpenChange | undefined,
+    { state, reason }: Verdict,
+  ): Promise<OperationResult> {
+    const { root, audit } = this.#parts;
+    const detail = { health: state, health_reason: reason };
+    if (change !== undefined) await commitChange(root, audit, change, 'succeeded', detail);
+    await this.#leave(ring, 'committed');
+    return {
+      generation: await root.current(),
+      degraded: state === 'unhealthy' ? reason : undefined,
+    };
+  }
+
+  /** Back to the generation before; one that is not well there either is not reverted again. */
+  async #revert(
+    ring: RingOperation,
+    change: OpenChange | undefined,
+    reason: string,
+  ): Promise<never> {
+    const { root, audit, log } = this.#parts;
+    await this.#phase('revert');
+    let isWell = true;
+    if (change !== undefined) {
+      await revertChange(root, audit, change, reason);
+      log.error(`reverted: ${reason}`, { operation: change.operationId });
+      isWell = await this.#isWellAgain();
+    }
+    await ring.returned();
+    await this.#leave(ring, 'reverting');
+    if (isWell) throw turnedBack(reason);
+    throw environmentFailed(
+      'degraded',
+      `the ring turned back (${reason}), and the application is not healthy on the versions before either`,
+      { hint: 'Look at the application: nothing is changed before a new commit comes.' },
+    );
+  }
+
+  async #isWellAgain(): Promise<boolean> {
+    const { application, log, signal } = this.#parts;
+    try {
+      await this.#notify(null, signal);
+      return (await application.gate('healthy', signal)).state === 'healthy';
+    } catch (error) {
+      log.error(`after the revert: ${error instanceof Error ? error.message : error}`);
+      return false;
+    }
+  }
+
+  /** The schema follows once nobody is on the versions that were left. */
+  async #leave(ring: RingOperation, after: Outcome): Promise<void> {
+    const { undo, down } = this.#planned.schema;
+    const work = after === 'committed' ? down : undo;
+    try {
+      await ring.whenAllLeft(after, work?.(ring.id) ?? nothing);
+    } catch (error) {
+      this.#parts.log.error(
+        `the schema stays as it is: ${error instanceof Error ? error.message : error}`,
+      );
+    }
+  }
+
+  #handlerFacts(): HandlerFacts {
+    const { root, environment } = this.#parts;
+    const { settings, facts } = this.#planned;
+    const { ring, operationId } = facts;
+    return { root, ring, settings, environment, operationId: this.#ring?.id ?? operationId };
+  }
+
+  #phase(phase: Phase): Promise<void> {
+    return this.#parts.onPhase(phase, this.#ring?.id ?? null);
+  }
+}
+
+/** Work that has nothing to do still says that the operation is over. */
+const nothing = { key: 'end', idempotent: true, run: async () => 'nothing to do' };

@@ -1,0 +1,225 @@
+import type pg from 'pg';
+import { uuidv7 } from 'uuidv7';
+import { environmentFailed } from '../../errors.ts';
+import { formatLock } from '../../repo/lock.ts';
+import type { OperationState, OperationView, ReplicaState, ReplicaView } from './ring-decision.ts';
+import type { RingTarget } from './ring-operation.ts';
+
+/** The lock name of a replica's presence. */
+export function presenceLock(ring: string, replica: string): string {
+  return `ringlock replica ${ring} ${replica}`;
+}
+
+export interface OperationRow {
+  readonly id: string;
+  readonly state: OperationState;
+  readonly target: string;
+  readonly commit: string | null;
+  readonly reason: string | null;
+  readonly view: OperationView;
+}
+
+/** A replica counts as alive at the start of an operation when it was heard of this long ago. */
+const aliveSeconds = 75;
+const keptOperations = 200;
+
+export interface JoinFacts {
+  readonly ring: string;
+  readonly replica: string;
+  /** Whether this replica knows a commit to be older than the target's. */
+  readonly isOlder: (commit: string) => Promise<boolean>;
+}
+
+/**
+ * Finds the ring's operation for a target, or begins one; an open one for something older is
+ * superseded. Call it in a transaction.
+ *
+ * @returns the operation's id
+ * @throws RinglockError `ring-ahead` when the ring is on its way to a commit unknown here
+ */
+export async function findOrBegin(
+  client: pg.Client,
+  facts: JoinFacts,
+  target: RingTarget,
+): Promise<string> {
+  const { ring } = facts;
+  await lockRing(client, ring);
+  const { rows } = await client.query<LatestRow>(latestOperation, [ring]);
+  const [latest] = rows;
+  if (latest !== undefined) {
+    const isOpen = latest.state === 'rolling' || latest.state === 'reverting';
+    if (latest.target === target.digest && (isOpen || latest.state === 'committed')) {
+      return latest.id;
+    }
+    if (isOpen) await supersede(client, facts, target, latest);
+  }
+  return begin(client, facts, target);
+}
+
+/** One decision at a time for a ring, until the transaction ends. */
+export async function lockRing(client: pg.Client, ring: string): Promise<void> {
+  await client.query(
+    `select pg_advisory_xact_lock(hashtextextended('ringlock operation ' || $1, 0))`,
+    [ring],
+  );
+}
+
+/** An operation with everybody's part in it. */
+export async function readOperation(client: pg.Client, id: string): Promise<OperationRow> {
+  const { rows } = await client.query<Omit<OperationRow, 'view'> & ViewColumns>(
+    `select id, ring, state, target, commit, reason, members, policy, is_return,
+       extract(epoch from now() - created_at) * 1000 as age_ms
+     from ring_operations where id = $1`,
+    [id],
+  );
+  const [row] = rows;
+  if (row === undefined) {
+    throw environmentFailed('operation-lost', `the ring's operation ${id} is not in the database`, {
+      hint: 'Was another database restored? The next pass begins another operation.',
+    });
+  }
+  const { rows: replicas } = await client.query<ReplicaView & { state: ReplicaState }>(
+    replicasOfRing,
+    [row.ring, id],
+  );
+  const { members, policy, is_return: isReturn, age_ms: age } = row;
+  const view = { state: row.state, members, replicas, ageMs: Number(age), isReturn, policy };
+  return { ...row, view };
+}
+
+/** Says where a replica stands. */
+export async function writeReplica(
+  client: pg.Client,
+  { ring, replica }: Pick<JoinFacts, 'ring' | 'replica'>,
+  operation: string,
+  state: ReplicaState,
+  reason: string | null = null,
+): Promise<void> {
+  await client.query(
+    `insert into ring_replicas (ring, replica, operation_id, state, reason)
+     values ($1, $2, $3, $4, $5)
+     on conflict (ring, replica) do update set operation_id = excluded.operation_id,
+       state = excluded.state, reason = excluded.reason, seen_at = now(), changed_at = now()`,
+    [ring, replica, operation, state, reason],
+  );
+}
+
+/** A replica is heard of; what it does in an operation stays as it is. */
+export async function touchReplica(
+  client: pg.Client,
+  ring: string,
+  replica: string,
+): Promise<void> {
+  await client.query(
+    `insert into ring_replicas (ring, replica, state) values ($1, $2, 'idle')
+     on conflict (ring, replica) do update set seen_at = now()`,
+    [ring, replica],
+  );
+}
+
+/** A replica ends well: nobody waits for it. */
+export async function leaveRing(client: pg.Client, ring: string, replica: string): Promise<void> {
+  await client.query(
+    `update ring_replicas set seen_at = '-infinity' where ring = $1 and replica = $2`,
+    [ring, replica],
+  );
+}
+
+interface LatestRow {
+  readonly id: string;
+  readonly state: OperationState;
+  readonly target: string;
+  readonly commit: string | null;
+  readonly is_abandoned: boolean;
+}
+
+interface ViewColumns {
+  readonly ring: string;
+  readonly members: readonly string[];
+  readonly policy: OperationView['policy'];
+  readonly is_return: boolean;
+  readonly age_ms: string;
+}
+
+/** The key of an advisory lock, as pg_locks shows it: two halves of a bigint. */
+const isHeld = (name: string) => `exists (
+  select 1 from pg_locks l
+  where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+    and l.database = (select oid from pg_database where datname = current_database())
+    and ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(${name}, 0))`;
+
+const presenceName = `'ringlock replica ' || r.ring || ' ' || r.replica`;
+
+const latestOperation = `
+select o.id, o.state, o.target, o.commit,
+  o.created_at < now() - interval '1 minute' and not exists (
+    select 1 from ring_replicas r
+    where r.ring = o.ring and r.operation_id = o.id and ${isHeld(presenceName)}
+  ) as is_abandoned
+from ring_operations o where o.ring = $1 order by o.created_at desc, o.id desc limit 1`;
+
+const replicasOfRing = `
+select r.replica, r.state, coalesce(r.operation_id = $2, false) as "isJoined",
+  ${isHeld(presenceName)} as "isPresent"
+from ring_replicas r where r.ring = $1`;
+
+async function supersede(
+  client: pg.Client,
+  { isOlder }: JoinFacts,
+  target: RingTarget,
+  open: LatestRow,
+): Promise<void> {
+  const isOurs =
+    open.commit === null ||
+    open.commit === target.commit ||
+    open.is_abandoned ||
+    (await isOlder(open.commit));
+  if (!isOurs) {
+    throw environmentFailed(
+      'ring-ahead',
+      `the ring is on its way to ${open.commit}, which this replica has not seen yet`,
+      { hint: 'It looks at the branch again by itself; does its git server lag?' },
+    );
+  }
+  await client.query(
+    `update ring_operations set state = case state when 'reverting' then 'reverted' else 'superseded' end,
+       finished_at = now() where id = $1`,
+    [open.id],
+  );
+}
+
+async function begin(
+  client: pg.Client,
+  { ring, replica }: JoinFacts,
+  target: RingTarget,
+): Promise<string> {
+  const id = uuidv7();
+  await client.query(
+    `insert into ring_operations (id, ring, commit, target, lock, changes, is_return, state, members,
+       policy, leader)
+     values ($1, $2, $3, $4, $5, $6,
+       $9 and exists (select 1 from ring_operations where ring = $2 and target = $4 and state = 'committed'),
+       'rolling',
+       array(select replica from ring_replicas
+         where ring = $2 and seen_at > now() - make_interval(secs => ${aliveSeconds})
+         union select $8),
+       $7, $8)`,
+    [
+      id,
+      ring,
+      target.commit,
+      target.digest,
+      formatLock(target.lock),
+      JSON.stringify(target.changes),
+      JSON.stringify(target.policy),
+      replica,
+      target.isReturn,
+    ],
+  );
+  await client.query(
+    `delete from ring_operations where ring = $1 and state not in ('rolling', 'reverting') and id not in (
+       select id from ring_operations where ring = $1 order by created_at desc limit ${keptOperations})`,
+    [ring],
+  );
+  return id;
+}

@@ -1,0 +1,143 @@
+import { withDatabase } from '../../audit/database.ts';
+import { ensureSchema } from '../../audit/schema.ts';
+import { environmentFailed, RinglockError } from '../../errors.ts';
+import type { Log } from '../log.ts';
+import { announceNews } from './ring-news.ts';
+import { joinThroughPostgres } from './postgres-ring.ts';
+import type { RingMemory } from './ring-memory.ts';
+import type { RingOperation, RingTarget } from './ring-operation.ts';
+import { joinAlone } from './solo-ring.ts';
+
+export interface MembershipOptions {
+  readonly ring: string;
+  readonly replica: string;
+  /** Asked each time, so that a rotated secret takes effect; undefined: this replica is alone. */
+  readonly databaseUrl: () => Promise<string | undefined>;
+  readonly memory: RingMemory;
+  /** Where the steps of an operation without a database are written. */
+  readonly directory: string;
+  /** Whether other processes of this host share that directory. */
+  readonly isShared: boolean;
+  /** How long a plan without ring work waits for a database that is away, in ms. */
+  readonly graceMs: number;
+  readonly log: Log;
+}
+
+/** How this replica stands to its ring: with a database that answers, with one that is away, or alone. */
+export type Connection = 'database' | 'away' | 'alone';
+
+export interface JoinRequest {
+  readonly target: RingTarget;
+  /** Whether the plan has migrations or handlers of the ring, which must run once. */
+  readonly hasRingWork: boolean;
+  readonly isOlder: (commit: string) => Promise<boolean>;
+  readonly signal: AbortSignal;
+}
+
+/** A replica's membership of its ring: shared memory, and operations taken part in. */
+export class RingMembership {
+  readonly memory: RingMemory;
+  readonly #options: MembershipOptions;
+  #connection: Connection = 'alone';
+  #failure: RinglockError | undefined;
+  #awaySince: number | undefined;
+  #syncing: Promise<boolean> | undefined;
+
+  constructor(options: MembershipOptions) {
+    this.memory = options.memory;
+    this.#options = options;
+  }
+
+  /** As the last sync found it. */
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  /**
+   * Brings what is remembered here and in the ring together; a database that is away changes nothing.
+   *
+   * @returns whether anything was news here
+   */
+  sync(): Promise<boolean> {
+    this.#syncing ??= this.#syncOnce().finally(() => {
+      this.#syncing = undefined;
+    });
+    return this.#syncing;
+  }
+
+  /** Tells the ring's other replicas that there is something to look at. */
+  async announce(): Promise<void> {
+    const url = await this.#options.databaseUrl();
+    if (url === undefined) return;
+    await withDatabase(url, (client) => announceNews(client, this.#options.ring)).catch(() => {});
+  }
+
+  /**
+   * Takes part in the operation for a target. With the database away, a plan without ring work goes on
+   * alone after a while, any other waits.
+   *
+   * @throws RinglockError `database-unreachable`, `ring-ahead`, …
+   */
+  async join({ target, hasRingWork, isOlder, signal }: JoinRequest): Promise<RingOperation> {
+    const { ring, replica, log, directory, isShared, memory } = this.#options;
+    const databaseUrl = await this.#options.databaseUrl();
+    const alone = { directory, isShared, memory, signal };
+    if (databaseUrl === undefined) return joinAlone(alone, target);
+    try {
+      const joined = await joinThroughPostgres(
+        { ring, replica, databaseUrl, isOlder, signal, log },
+        target,
+      );
+      this.#awaySince = undefined;
+      return joined;
+    } catch (error) {
+      if (!(error instanceof RinglockError) || error.code !== 'database-unreachable') throw error;
+      this.#isAway(error);
+      this.#requireGrace(error, hasRingWork);
+      log.warn('the database is away: this replica goes on alone', { reason: error.message });
+      return joinAlone(alone, target);
+    }
+  }
+
+  #requireGrace(error: RinglockError, hasRingWork: boolean): void {
+    const { graceMs } = this.#options;
+    const waited = performance.now() - (this.#awaySince ?? performance.now());
+    if (!hasRingWork && waited >= graceMs) return;
+    throw environmentFailed(error.code, error.message, {
+      hint: hasRingWork
+        ? 'The plan has migrations or handlers that run once for the ring: it waits for the database.'
+        : `Without migrations in the plan it goes on alone after ${Math.ceil((graceMs - waited) / 1000)} s (--database-grace).`,
+    });
+  }
+
+  #isAway(error: RinglockError): void {
+    this.#awaySince ??= performance.now();
+    this.#connection = 'away';
+    if (this.#failure?.message !== error.message) {
+      this.#options.log.warn(`the ring's memory waits: ${error.message}`);
+    }
+    this.#failure = error;
+  }
+
+  async #syncOnce(): Promise<boolean> {
+    const url = await this.#options.databaseUrl();
+    if (url === undefined) {
+      this.#connection = 'alone';
+      return false;
+    }
+    try {
+      const isNews = await withDatabase(url, async (client) => {
+        await ensureSchema(client);
+        return this.memory.sync(client);
+      });
+      this.#connection = 'database';
+      this.#awaySince = undefined;
+      this.#failure = undefined;
+      return isNews;
+    } catch (error) {
+      if (!(error instanceof RinglockError) || error.exitCode !== 3) throw error;
+      this.#isAway(error);
+      return false;
+    }
+  }
+}

@@ -1,0 +1,228 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { changesKey, type FailedSet, type LocalHold } from '../../plan/desired-lock.ts';
+import { formatLock, type Lock, parseLock } from '../../repo/lock.ts';
+import { writeFileAtomically } from '../../store/atomic-file.ts';
+import { diskFailed, isAbsent } from '../../store/disk-error.ts';
+
+/** What a ring remembers beyond its lock; a null value is something forgotten on purpose. */
+interface MemoryRecord {
+  readonly kind: 'hold' | 'failure' | 'good' | 'anchor' | 'tenants';
+  readonly key: string;
+  readonly value: unknown;
+  /** RFC 3339, UTC; of two records of one kind and key the later holds. */
+  readonly at: string;
+}
+
+/** The lock that a ring last ran well. */
+export interface GoodLock {
+  readonly lock: Lock;
+  /** `sha256:<hex>` of the desired lock that the ring's operation had. */
+  readonly digest: string;
+  readonly commit: string | null;
+}
+
+/**
+ * What a ring knows: holds, failed sets, the last good lock, the commit it is at (DESIGN section 6). Kept
+ * in `<root>/ring-memory.json` and, for all replicas, in Postgres; the two are merged record by record,
+ * so that what was said while the database was away reaches it, and a fresh disk forgets nothing.
+ */
+export class RingMemory {
+  readonly #path: string;
+  readonly #ring: string;
+  readonly #now: () => Date;
+  #records: ReadonlyMap<string, MemoryRecord>;
+
+  private constructor(
+    path: string,
+    ring: string,
+    now: () => Date,
+    records: ReadonlyMap<string, MemoryRecord>,
+  ) {
+    this.#path = path;
+    this.#ring = ring;
+    this.#now = now;
+    this.#records = records;
+  }
+
+  /** A file that is lost or broken is an empty memory: Postgres or the next operation fills it. */
+  static async open(root: string, ring: string, now: () => Date): Promise<RingMemory> {
+    const path = join(root, 'ring-memory.json');
+    return new RingMemory(path, ring, now, await readRecords(path));
+  }
+
+  /** By alias. */
+  get holds(): ReadonlyMap<string, LocalHold> {
+    return new Map(this.#valuesOf<LocalHold>('hold'));
+  }
+
+  get failures(): readonly FailedSet[] {
+    return this.#valuesOf<FailedSet>('failure').map(([, value]) => value);
+  }
+
+  get good(): GoodLock | undefined {
+    const value = this.#value<{ lock: string; digest: string; commit: string | null }>('good');
+    if (value === undefined) return undefined;
+    return { ...value, lock: parseLock(value.lock, this.#ring, 'the last good lock') };
+  }
+
+  /** The commit that the ring is known to be at on a branch. */
+  anchor(branch: string): string | undefined {
+    return this.#value<{ commit: string }>('anchor', branch)?.commit;
+  }
+
+  /** The text of the tenants.yaml whose events were fired last. */
+  get tenants(): string | undefined {
+    return this.#value<{ text: string }>('tenants')?.text;
+  }
+
+  hold(alias: string, hold: LocalHold): Promise<void> {
+    return this.#put('hold', alias, hold);
+  }
+
+  /** @returns whether there was a hold */
+  async unhold(alias: string): Promise<boolean> {
+    if (!this.holds.has(alias)) return false;
+    await this.#put('hold', alias, null);
+    return true;
+  }
+
+  markFailed(failed: FailedSet): Promise<void> {
+    return this.#put('failure', changesKey(failed.changes), failed);
+  }
+
+  /**
+   * Forgets that sets of versions failed: all, or those with one of the modules.
+   *
+   * @returns what was forgotten
+   */
+  async retry(aliases: readonly string[]): Promise<FailedSet[]> {
+    const forgotten = this.failures.filter(
+      ({ changes }) =>
+        aliases.length === 0 || changes.some(({ alias }) => aliases.includes(alias)),
+    );
+    for (const { changes } of forgotten) await this.#put('failure', changesKey(changes), null);
+    return forgotten;
+  }
+
+  markGood(good: GoodLock): Promise<void> {
+    return this.#put('good', '', goodValue(good));
+  }
+
+  moveAnchor(branch: string, commit: string): Promise<void> {
+    if (this.anchor(branch) === commit) return Promise.resolve();
+    return this.#put('anchor', branch, { commit });
+  }
+
+  markTenants(text: string): Promise<void> {
+    if (this.tenants === text) return Promise.resolve();
+    return this.#put('tenants', '', { text });
+  }
+
+  /**
+   * Merges with what the ring's other replicas know.
+   *
+   * @returns whether anything came that was not known here
+   */
+  async sync(client: pg.Client): Promise<boolean> {
+    const { rows } = await client.query<MemoryRecord & { at: Date }>(
+      'select kind, key, value, at from ring_memory where ring = $1',
+      [this.#ring],
+    );
+    const merged = new Map(this.#records);
+    const theirs = new Map(rows.map((row) => [recordKey(row), { ...row, at: isoTime(row.at) }]));
+    for (const [key, record] of theirs) {
+      const own = merged.get(key);
+      if (own === undefined || own.at < record.at) merged.set(key, record);
+    }
+    for (const [key, record] of merged) {
+      const known = theirs.get(key);
+      if (known === undefined || known.at < record.at) {
+        await writeRecord(client, this.#ring, record);
+      }
+    }
+    const isNews = [...merged].some(([key, { at }]) => this.#records.get(key)?.at !== at);
+    if (isNews) await this.#write(merged);
+    return isNews;
+  }
+
+  #valuesOf<T>(kind: MemoryRecord['kind']): [string, T][] {
+    return [...this.#records.values()].flatMap((record): [string, T][] =>
+      record.kind === kind && record.value !== null ? [[record.key, record.value as T]] : [],
+    );
+  }
+
+  #value<T>(kind: MemoryRecord['kind'], key = ''): T | undefined {
+    return (this.#records.get(recordKey({ kind, key }))?.value ?? undefined) as T | undefined;
+  }
+
+  #put(kind: MemoryRecord['kind'], key: string, value: unknown): Promise<void> {
+    const before = this.#records.get(recordKey({ kind, key }));
+    // What is said later holds, also when the clock was put back meanwhile.
+    const least = before === undefined ? 0 : Date.parse(before.at) + 1;
+    const at = new Date(Math.max(this.#now().getTime(), least)).toISOString();
+    const record = { kind, key, value, at };
+    return this.#write(new Map(this.#records).set(recordKey(record), record));
+  }
+
+  async #write(records: ReadonlyMap<string, MemoryRecord>): Promise<void> {
+    const file = { format: 1, ring: this.#ring, records: [...records.values()] };
+    await writeFileAtomically(this.#path, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o644 });
+    this.#records = records;
+  }
+}
+
+/** Writes what the ring has decided: later than whatever is there, by the database's clock. */
+export async function overwriteRecord(
+  client: pg.Client,
+  ring: string,
+  kind: MemoryRecord['kind'],
+  key: string,
+  value: object,
+): Promise<void> {
+  await client.query(
+    `insert into ring_memory as m (ring, kind, key, value, at)
+     values ($1, $2, $3, $4, date_trunc('milliseconds', now()))
+     on conflict (ring, kind, key) do update set value = excluded.value,
+       at = greatest(excluded.at, m.at + interval '1 millisecond')`,
+    [ring, kind, key, JSON.stringify(value)],
+  );
+}
+
+/** Writes one record for all replicas, unless a later one is there. */
+async function writeRecord(
+  client: pg.Client,
+  ring: string,
+  { kind, key, value, at }: MemoryRecord,
+): Promise<void> {
+  await client.query(
+    `insert into ring_memory as m (ring, kind, key, value, at) values ($1, $2, $3, $4, $5)
+     on conflict (ring, kind, key) do update set value = excluded.value, at = excluded.at
+     where excluded.at > m.at`,
+    [ring, kind, key, value === null ? null : JSON.stringify(value), at],
+  );
+}
+
+export function goodValue({ lock, digest, commit }: GoodLock): object {
+  return { lock: formatLock(lock), digest, commit };
+}
+
+function recordKey({ kind, key }: Pick<MemoryRecord, 'kind' | 'key'>): string {
+  return `${kind} ${key}`;
+}
+
+function isoTime(at: Date | string): string {
+  return new Date(at).toISOString();
+}
+
+async function readRecords(path: string): Promise<ReadonlyMap<string, MemoryRecord>> {
+  try {
+    const file = JSON.parse(await readFile(path, 'utf8')) as { records: MemoryRecord[] };
+    return new Map(file.records.map((record) => [recordKey(record), record]));
+  } catch (error) {
+    const isBroken = error instanceof SyntaxError || error instanceof TypeError;
+    if (isBroken || isAbsent(error)) return new Map();
+    throw diskFailed(error, path);
+  }
+}

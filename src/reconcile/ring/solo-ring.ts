@@ -1,0 +1,195 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { uuidv7 } from 'uuidv7';
+import { RinglockError } from '../../errors.ts';
+import { writeFileAtomically } from '../../store/atomic-file.ts';
+import { ownersPath } from '../../store/layout.ts';
+import { type Owner, takeRoot } from '../../store/owner.ts';
+import {
+  interrupted,
+  type Outcome,
+  type RingOperation,
+  type RingTarget,
+  type RingVerdict,
+  type RingWork,
+  type Verdict,
+} from './ring-operation.ts';
+import type { RingMemory } from './ring-memory.ts';
+
+export interface SoloRingOptions {
+  /** Where the steps are written: in the root, or a directory that replicas of one host share. */
+  readonly directory: string;
+  /** Whether other processes of this host work in that directory too. */
+  readonly isShared: boolean;
+  readonly memory: RingMemory;
+  readonly signal: AbortSignal;
+}
+
+/** One thing that was begun for the ring, in the order they were begun. */
+interface SoloStep {
+  readonly key: string;
+  readonly attempt: number;
+  readonly state: 'started' | 'succeeded' | 'failed' | 'interrupted';
+  readonly idempotent: boolean;
+  readonly detail?: string;
+}
+
+/** `ring-steps.json` */
+interface SoloFile {
+  readonly id: string;
+  readonly target: string;
+  readonly isFinished: boolean;
+  readonly steps: readonly SoloStep[];
+}
+
+const fileName = 'ring-steps.json';
+
+/**
+ * A ring's operation without a database: this replica decides alone. What is done once for a ring is
+ * written ahead in a file, under a lock where replicas of one host share it.
+ */
+export async function joinAlone(
+  options: SoloRingOptions,
+  target: RingTarget,
+): Promise<RingOperation> {
+  await mkdir(ownersPath(options.directory), { recursive: true });
+  const found = await locked(options, async () => {
+    const known = await readSteps(options.directory);
+    if (known?.target === target.digest && !known.isFinished) return known;
+    const begun = { id: uuidv7(), target: target.digest, isFinished: false, steps: [] };
+    await writeSteps(options.directory, begun);
+    return begun;
+  });
+  return new SoloRing(options, target, found.id);
+}
+
+class SoloRing implements RingOperation {
+  readonly joined = 'rolling';
+  readonly signal: AbortSignal;
+  readonly #options: SoloRingOptions;
+  readonly #target: RingTarget;
+
+  constructor(
+    options: SoloRingOptions,
+    target: RingTarget,
+    readonly id: string,
+  ) {
+    this.#options = options;
+    this.#target = target;
+    this.signal = options.signal;
+  }
+
+  once(work: RingWork): Promise<void> {
+    return locked(this.#options, async () => {
+      try {
+        await this.#runOnce(work);
+      } catch (error) {
+        const isOwnFailure = error instanceof RinglockError && !this.signal.aborted;
+        if (isOwnFailure) await this.turnBack(error.message);
+        throw error;
+      }
+    });
+  }
+
+  async takeTurn(): Promise<'granted'> {
+    return 'granted';
+  }
+
+  async report({ state, reason }: Verdict): Promise<RingVerdict> {
+    if (state === 'unhealthy' && this.#target.policy.revertOn !== 'never') {
+      await this.turnBack(reason);
+      return { outcome: 'reverting', reason };
+    }
+    const { lock, digest, commit } = this.#target;
+    await this.#options.memory.markGood({ lock, digest, commit });
+    return { outcome: 'committed', reason };
+  }
+
+  async turnBack(reason: string): Promise<void> {
+    const { changes, commit } = this.#target;
+    await this.#options.memory.markFailed({ changes, reason, commit });
+    await this.#change((file) => ({ ...file, isFinished: true }));
+  }
+
+  async returned(): Promise<void> {}
+
+  async whenAllLeft(_: Outcome, work: RingWork): Promise<void> {
+    await locked(this.#options, () => this.#runOnce(work));
+    await this.#change((file) => ({ ...file, isFinished: true }));
+  }
+
+  async close(): Promise<void> {}
+
+  async #runOnce({ key, idempotent, run }: RingWork): Promise<void> {
+    const file = await readSteps(this.#options.directory);
+    const last = file?.steps.findLast((step) => step.key === key);
+    if (last?.state === 'succeeded') return;
+    const attempt = (last?.attempt ?? 0) + 1;
+    if (last?.state === 'started') await this.#write({ ...last, state: 'interrupted' });
+    if (last !== undefined && last.state !== 'failed' && !last.idempotent) throw interrupted(key);
+    const step = { key, attempt, idempotent };
+    await this.#write({ ...step, state: 'started' });
+    try {
+      await this.#write({ ...step, state: 'succeeded', detail: await run(this.signal) });
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error);
+      if (!this.signal.aborted) await this.#write({ ...step, state: 'failed', detail });
+      throw error;
+    }
+  }
+
+  #write(step: SoloStep): Promise<void> {
+    const isSame = (other: SoloStep) => other.key === step.key && other.attempt === step.attempt;
+    return this.#change((file) => ({
+      ...file,
+      steps: [...file.steps.filter((other) => !isSame(other)), step],
+    }));
+  }
+
+  async #change(edit: (file: SoloFile) => SoloFile): Promise<void> {
+    const { directory } = this.#options;
+    const file = await readSteps(directory);
+    // Another replica of the host may have gone on to another target meanwhile.
+    if (file?.id === this.id) await writeSteps(directory, edit(file));
+  }
+}
+
+/** Runs work while no other process of this host works in a shared directory. */
+async function locked<T>(
+  { directory, isShared, signal }: SoloRingOptions,
+  use: () => Promise<T>,
+): Promise<T> {
+  if (!isShared) return use();
+  const owner = await takeWaiting(directory, signal);
+  try {
+    return await use();
+  } finally {
+    await owner.release();
+  }
+}
+
+async function takeWaiting(directory: string, signal: AbortSignal): Promise<Owner> {
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      return await takeRoot(directory);
+    } catch (error) {
+      if (!(error instanceof RinglockError) || error.code !== 'root-owned') throw error;
+      await delay(50 + Math.random() * 100, undefined, { signal });
+    }
+  }
+}
+
+async function readSteps(directory: string): Promise<SoloFile | undefined> {
+  try {
+    return JSON.parse(await readFile(join(directory, fileName), 'utf8')) as SoloFile;
+  } catch {
+    return undefined;
+  }
+}
+
+function writeSteps(directory: string, file: SoloFile): Promise<void> {
+  const text = `${JSON.stringify(file, null, 2)}\n`;
+  return writeFileAtomically(join(directory, fileName), text, { mode: 0o644 });
+}

@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+import {
+  hasMigrations,
+  type SchemaAhead,
+  type SchemaModule,
+  type SchemaOptions,
+  withSchema,
+} from '../lifecycle/schema.ts';
+import { refused } from '../errors.ts';
+import { defaultMigrations, type Settings } from '../repo/settings.ts';
+import type { ModuleCode } from './module-code.ts';
+import type { RingWork } from './ring/ring-operation.ts';
+
+export interface SchemaFacts {
+  readonly ring: string;
+  readonly replica: string;
+  /** The application's database; undefined where the pod has none. */
+  readonly databaseUrl: string | undefined;
+  readonly skip: boolean;
+  readonly settings: Settings;
+}
+
+/** What a change of versions means for the schema, as work done once for the ring. */
+export interface SchemaWork {
+  /** Before anything is switched; undefined when there is nothing. */
+  readonly up: ((operationId: string) => RingWork) | undefined;
+  /** When the operation turned back before or after a switch: its own steps, undone where safe. */
+  readonly undo: ((operationId: string) => RingWork) | undefined;
+  /** Once every replica has left the versions before. */
+  readonly down: ((operationId: string) => RingWork) | undefined;
+}
+
+const none: SchemaWork = { up: undefined, undo: undefined, down: undefined };
+
+/**
+ * @param target what the ring goes to, dependencies first
+ * @param previous what it ran, dependents first
+ * @throws RinglockError `migrations-database-missing`
+ */
+export async function schemaWork(
+  facts: SchemaFacts,
+  target: readonly ModuleCode[],
+  previous: readonly ModuleCode[],
+  onAhead: (ahead: readonly SchemaAhead[]) => void,
+): Promise<SchemaWork> {
+  if (facts.skip) return none;
+  const [targets, befores] = [target.map(schemaModule), previous.map(schemaModule)];
+  if (!(await hasMigrations([...targets, ...befores]))) return none;
+  const { databaseUrl } = facts;
+  if (databaseUrl === undefined) {
+    if (facts.settings.migrations === undefined) return none;
+    throw refused(
+      'migrations-database-missing',
+      'manifests/ringlock.yaml says that migrations are run, but this pod has no database for them',
+      { hint: 'Set MIGRATIONS_DATABASE_URL (or _FILE), or start with --skip-migrations.' },
+    );
+  }
+  const using = (signal: AbortSignal): SchemaOptions => ({
+    ...defaultMigrations,
+    ...facts.settings.migrations,
+    databaseUrl,
+    ring: facts.ring,
+    replica: facts.replica,
+    signal,
+  });
+  const down = (operationId: string, from: readonly SchemaModule[], to: readonly SchemaModule[]) =>
+    (signal: AbortSignal) =>
+      withSchema(using(signal), async (schema) => {
+        const { ran, ahead } = await schema.down(to, from, 'safe', operationId);
+        onAhead(ahead);
+        return `${ran.length} down, ${ahead.length} ahead`;
+      });
+  return {
+    up: (operationId) => ({
+      key: 'migrate',
+      idempotent: true,
+      run: (signal) =>
+        withSchema(using(signal), async (schema) => {
+          try {
+            return `${(await schema.up(targets, operationId)).length} up`;
+          } catch (error) {
+            if (!signal.aborted) onAhead((await schema.undo(operationId, targets)).ahead);
+            throw error;
+          }
+        }),
+    }),
+    // Somebody may have used what the operation made: only what says that it is safe goes.
+    undo: (operationId) => ({
+      key: 'schema back',
+      idempotent: true,
+      run: down(operationId, [...targets].reverse(), [...befores].reverse()),
+    }),
+    down: (operationId) => ({
+      key: 'schema down',
+      idempotent: true,
+      run: down(operationId, befores, targets),
+    }),
+  };
+}
+
+function schemaModule({ alias, version, path, manifest }: ModuleCode): SchemaModule {
+  return { alias, version, migrations: join(path, manifest.migrations) };
+}
