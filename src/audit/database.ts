@@ -5,7 +5,7 @@ import { redact } from '../redaction.ts';
 export interface DatabaseOptions {
   /** Milliseconds to wait for a connection (default 5,000). */
   readonly connectTimeout?: number;
-  /** Milliseconds one statement may take, waiting for locks included (default 15,000). */
+  /** Milliseconds one statement may take, waiting for locks included (default 15,000); 0: no limit. */
   readonly statementTimeout?: number;
   /** Ends the connection, also in the middle of a statement. */
   readonly signal?: AbortSignal | undefined;
@@ -65,7 +65,9 @@ function createClient(url: string, options: DatabaseOptions): pg.Client {
     connectionTimeoutMillis: options.connectTimeout ?? 5_000,
     // The client's own limit: poolers refuse the start-up parameter statement_timeout.
     query_timeout: options.statementTimeout ?? 15_000,
+    // A server that vanished without a word must not be waited for without end.
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
   });
   // Without a listener a server that goes away between two statements would end the process.
   client.on('error', () => {});
@@ -86,7 +88,7 @@ export async function inTransaction<T>(client: pg.Client, use: () => Promise<T>)
 }
 
 /** As written and as decoded, plus what a `password` parameter gives. @throws `invalid-database-url` */
-function passwordsOf(url: string): string[] {
+export function passwordsOf(url: string): string[] {
   if (!URL.canParse(url) || !/^postgres(ql)?:\/\//.test(url)) {
     throw badInput(
       'invalid-database-url',
@@ -102,17 +104,20 @@ function passwordsOf(url: string): string[] {
 /** What the driver threw, as an error that says what to do and has no password in it. */
 export function databaseFailed(error: unknown, url: string): RinglockError {
   if (error instanceof RinglockError) return error;
-  const secrets = passwordsOf(url);
   const { hostname, port, pathname } = new URL(url);
   const place = `${hostname}${port && `:${port}`}${pathname}`;
   const state = stateOf(error);
   const text = error instanceof Error ? error.message || error.name : String(error);
   const { code, hint } = explain(state, text);
   // No cause: the driver's errors may hold what was sent.
-  return environmentFailed(code, redact(`Postgres at ${place}: ${text || state}`, secrets), {
-    ...(hint !== undefined && { hint }),
-    details: { sqlstate: state ?? null },
-  });
+  return environmentFailed(
+    code,
+    redact(`Postgres at ${place}: ${text || state}`, passwordsOf(url)),
+    {
+      ...(hint !== undefined && { hint }),
+      details: { sqlstate: state ?? null },
+    },
+  );
 }
 
 function stateOf(error: unknown): string | undefined {
