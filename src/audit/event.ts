@@ -12,6 +12,8 @@ export type AuditAction =
   | StepAction
   /** The whole operation: committed, refused, reverted, failed. */
   | 'operation'
+  /** A tenant's handler was run. */
+  | 'tenant'
   /** Something a person did on this root: adopt, hold, unhold, retry. */
   | 'operator';
 

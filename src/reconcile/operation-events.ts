@@ -67,6 +67,26 @@ export function operationEvent(
   };
 }
 
+/** A tenant's handler was run, or failed. */
+export function tenantEvent(
+  facts: OperationFacts,
+  { alias, event, tenant, outcome }: TenantOutcome,
+  detail: Readonly<Record<string, unknown>>,
+): AuditEventInput {
+  return {
+    ...operationEvent(facts, outcome, { event, tenant, ...detail }),
+    action: 'tenant',
+    module: alias,
+  };
+}
+
+export interface TenantOutcome {
+  readonly alias: string;
+  readonly event: 'onEnable' | 'onDisable';
+  readonly tenant: string;
+  readonly outcome: 'succeeded' | 'failed';
+}
+
 function stepEvent(
   facts: OperationFacts,
   { action, alias, from, to, reason }: Step,

@@ -35,7 +35,8 @@ export interface PlannedOperation {
   readonly target: RingTarget | undefined;
   /** What the ring changes: whose handlers run. */
   readonly ringSteps: readonly Step[];
-  readonly schema: SchemaWork;
+  /** Asked once everything is staged: migrations are read from the store. */
+  readonly schema: () => Promise<SchemaWork>;
   readonly settings: Settings;
   readonly sources: readonly ModuleSource[];
   readonly facts: OperationFacts;
@@ -54,7 +55,7 @@ export interface OperationParts {
   readonly log: Log;
   readonly now: () => Date;
   /** Takes part in the ring's operation. */
-  readonly join: (target: RingTarget) => Promise<RingOperation>;
+  readonly join: (target: RingTarget, hasRingWork: boolean) => Promise<RingOperation>;
   /** Told of each phase as it begins. */
   readonly onPhase: (phase: Phase, ringOperation: string | null) => Promise<void>;
   readonly signal: AbortSignal;
@@ -85,6 +86,7 @@ export class Operation {
   readonly #planned: PlannedOperation;
   readonly #parts: OperationParts;
   #ring: RingOperation | undefined;
+  #schemaWork: Promise<SchemaWork> | undefined;
 
   constructor(planned: PlannedOperation, parts: OperationParts) {
     this.#planned = planned;
@@ -107,7 +109,7 @@ export class Operation {
       if (built !== undefined) await this.#switchAlone(before, built, staged, startedAt);
       return { generation: await root.current(), degraded: undefined };
     }
-    const ring = await join(target);
+    const ring = await join(target, await this.#hasRingWork());
     try {
       this.#ring = ring;
       await this.#migrate(ring);
@@ -128,10 +130,11 @@ export class Operation {
     change: OpenChange,
     baseline: Baseline,
   ): Promise<OperationResult> {
-    const ring = await this.#parts.join(target);
+    const ring = await this.#parts.join(target, await this.#hasRingWork());
     try {
       this.#ring = ring;
-      return await this.#finish(ring, change, baseline);
+      if (ring.joined !== 'reverting') return await this.#finish(ring, change, baseline);
+      return await this.#revert(ring, change, 'it failed in another replica');
     } finally {
       await ring.close();
     }
@@ -159,7 +162,7 @@ export class Operation {
       await ring.returned();
       throw turnedBack('it failed in another replica');
     }
-    const { up } = this.#planned.schema;
+    const { up } = await this.#schema();
     if (up === undefined) return;
     await this.#phase('migrate');
     await ring.once(up(ring.id));
@@ -330,15 +333,25 @@ export class Operation {
 
   /** The schema follows once nobody is on the versions that were left. */
   async #leave(ring: RingOperation, after: Outcome): Promise<void> {
-    const { undo, down } = this.#planned.schema;
-    const work = after === 'committed' ? down : undo;
+    const { undo, down } = await this.#schema();
     try {
-      await ring.whenAllLeft(after, work?.(ring.id) ?? nothing);
+      await ring.whenAllLeft(after, (after === 'committed' ? down : undo) ?? nothing);
     } catch (error) {
       this.#parts.log.error(
         `the schema stays as it is: ${error instanceof Error ? error.message : error}`,
       );
     }
+  }
+
+  #schema(): Promise<SchemaWork> {
+    this.#schemaWork ??= this.#planned.schema();
+    return this.#schemaWork;
+  }
+
+  /** What must happen once: such a plan waits for the database that says whether it has. */
+  async #hasRingWork(): Promise<boolean> {
+    const handlers = await ringHandlers(this.#handlerFacts(), this.#planned.ringSteps);
+    return handlers.length > 0 || (await this.#schema()).isChanged;
   }
 
   #handlerFacts(): HandlerFacts {

@@ -4,24 +4,31 @@ import type { Actor } from '../audit/event.ts';
 import type { Outbox } from '../audit/outbox.ts';
 import { environmentFailed, RinglockError, refused } from '../errors.ts';
 import { isAncestor } from '../git/ancestry.ts';
-import { fetchCommitted } from '../git/committed-files.ts';
+import { fetchCommitted, readCommitted } from '../git/committed-files.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
 import type { Commit } from '../git/object-store.ts';
 import type { Remote } from '../git/remote.ts';
-import { type InstalledModule, type Plan, plan } from '../plan/plan.ts';
-import { type Lock, samePin } from '../repo/lock.ts';
+import { tenantsFile } from '../repo/names.ts';
+import { parseRingFile } from '../repo/ring.ts';
 import { defaultSettings, type Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import { generationDrift } from '../store/drift.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
 import type { RootStatus } from '../store/status-file.ts';
+import { Application, type ApplicationOptions } from './application.ts';
 import { type CommittedRing, readCommittedRing } from './committed-ring.ts';
-import { executePlan } from './execute-plan.ts';
+import { blockedBy, type Decision, decide } from './decide.ts';
+import { followTenants } from './follow-tenants.ts';
 import { findLockCommit } from './lock-commit.ts';
 import type { Log } from './log.ts';
-import { readGraph } from './module-graph.ts';
-import { type OperationFacts, operationEvent } from './operation-events.ts';
+import { commitChange } from './make-visible.ts';
+import { readLockCode } from './module-code.ts';
+import { Operation, type OperationParts, type PlannedOperation } from './operation.ts';
+import { type OperationFacts, operationEvent, tenantEvent } from './operation-events.ts';
+import type { RingMembership } from './ring/ring-membership.ts';
+import { OperationStopped } from './ring/ring-operation.ts';
+import { schemaWork } from './schema-work.ts';
 import type { StatusKeeper } from './status-keeper.ts';
 
 export interface ReconcilerSettings {
@@ -34,6 +41,9 @@ export interface ReconcilerSettings {
   readonly platform: string | undefined;
   /** How often every byte on disk is compared with its digest. */
   readonly contentCheckMs: number;
+  /** Leaves the schema of the application's database alone. */
+  readonly skipMigrations: boolean;
+  readonly application: ApplicationOptions;
 }
 
 /** What a reconciler works with; opened and closed by its owner. */
@@ -46,6 +56,9 @@ export interface ReconcilerParts {
   readonly audit: AuditLog;
   readonly outbox: Outbox;
   readonly status: StatusKeeper;
+  readonly membership: RingMembership;
+  /** The application's database for migrations; undefined where the pod has none. */
+  readonly migrationsUrl: () => Promise<string | undefined>;
   readonly log: Log;
   readonly now: () => Date;
 }
@@ -55,11 +68,18 @@ type Drift = ReadonlyMap<string, string>;
 
 /** A commit whose lock is to be made true, and who is behind it. */
 interface Target {
-  readonly commit: Commit;
+  readonly commit: string | null;
   readonly committed: CommittedRing;
+  /** The text of tenants.yaml, where it is known. */
+  readonly tenants: string | undefined;
   readonly actor: Actor;
   readonly subject: string;
+  /** Whether a person asked on this pod. */
+  readonly isAsked: boolean;
 }
+
+/** Passes that follow each other at once: a stopped operation, a revert and what it leaves to do. */
+const passesAtOnce = 8;
 
 /**
  * One ring's reconciler on one root: compares the committed lock with the disk and makes them match.
@@ -70,52 +90,108 @@ export class Reconciler {
   readonly #parts: ReconcilerParts;
   /** The tip that was last found converged, in this process: an unchanged branch needs no more. */
   #convergedTip: string | undefined;
+  /** What was learned since then (a hold, a retry, an operation left open) needs a whole pass. */
+  #isDirty = true;
+  /** A person asked for something on this pod since the last pass that was done. */
+  #isAsked = false;
   #lastContentCheck = 0;
+  /** Ends the operation under way, so that everybody plans again. */
+  #stop: AbortController | undefined;
 
   constructor(settings: ReconcilerSettings, parts: ReconcilerParts) {
     this.#settings = settings;
     this.#parts = parts;
   }
 
+  /** Makes the next pass a whole one, and stops an operation that waits or is being judged. */
+  interrupt(reason: string, isAsked = false): void {
+    this.#isDirty = true;
+    this.#isAsked ||= isAsked;
+    this.#stop?.abort(new OperationStopped(reason));
+  }
+
+  /** Whether an operation of a commit other than this tip is under way. */
+  isBusyWithAnotherThan(tip: string): boolean {
+    return this.#stop !== undefined && this.#operationCommit !== tip;
+  }
+
+  #operationCommit: string | null = null;
+
   /**
    * One pass: observe → fetch → verify → plan → execute → report. What the world does wrong ends in
    * the status that is returned, not in an exception; the last good generation stays.
    */
   async reconcile(signal: AbortSignal): Promise<RootStatus> {
-    const { status, log } = this.#parts;
+    for (let pass = 0; pass < passesAtOnce && !signal.aborted; pass++) {
+      if ((await this.#pass(signal)) === 'done') break;
+    }
+    return this.#parts.status.current;
+  }
+
+  async #pass(signal: AbortSignal): Promise<'done' | 'again'> {
     // The disk is looked at while the server answers.
     const drift = this.#findDrift();
     drift.catch(() => {}); // whoever awaits it reports it
     try {
-      await this.#reconcileCommit(drift, signal);
+      return await this.#reconcileCommit(drift, signal);
     } catch (error) {
-      if (signal.aborted) return status.current;
-      const failure = asRinglockError(error);
-      log[failure.exitCode === 3 ? 'error' : 'warn'](failure.message, { code: failure.code });
-      await this.#recordRefusal(failure);
-      await status.fail(failure);
-      await this.#repairWithoutCommit(drift, signal);
+      if (signal.aborted) return 'done';
+      if (error instanceof OperationStopped) {
+        this.#isDirty = true;
+        this.#parts.log.info(`stopped: ${error.message}`);
+        return 'again';
+      }
+      return this.#failed(asRinglockError(error), drift, signal);
     }
-    return status.current;
   }
 
-  async #reconcileCommit(drift: Promise<Drift>, signal: AbortSignal): Promise<void> {
-    const { status, root } = this.#parts;
-    const tip = await this.#observe();
-    if (tip === this.#convergedTip && (await drift).size === 0) {
-      await status.unchanged(tip);
-      return;
+  async #failed(
+    failure: RinglockError,
+    drift: Promise<Drift>,
+    signal: AbortSignal,
+  ): Promise<'done' | 'again'> {
+    const { status, log } = this.#parts;
+    this.#isDirty = true;
+    log[failure.exitCode === 3 ? 'error' : 'warn'](failure.message, { code: failure.code });
+    if (failure.code === 'turned-back') {
+      await this.#parts.membership.sync();
+      return 'again';
     }
+    await this.#recordRefusal(failure);
+    await status.fail(failure);
+    if (failure.code !== 'degraded') await this.#goOnWithoutCommit(drift, signal);
+    return 'done';
+  }
+
+  async #reconcileCommit(drift: Promise<Drift>, signal: AbortSignal): Promise<'done' | 'again'> {
+    const { status, root, membership, database } = this.#parts;
+    const tip = await this.#observe();
+    if (tip === this.#convergedTip && !this.#isDirty && (await drift).size === 0) {
+      await status.unchanged(tip);
+      return 'done';
+    }
+    if (tip !== this.#convergedTip) void membership.announce();
+    await membership.sync();
     const target = await this.#fetch(tip);
     if (target.committed.ring.suspended !== undefined) {
       await status.suspended(tip, target.committed.ring.suspended);
-      return;
+      return 'done';
     }
-    const decided = await this.#plan(target, await drift);
-    await this.#execute(decided, signal);
-    await this.#parts.database.writeRef(this.#convergedRef(), tip);
+    this.#isDirty = false;
+    const decision = await this.#makeTrue(target, await drift, signal);
+    if (decision.isFirstStep) {
+      this.#isDirty = true;
+      return 'again';
+    }
+    if (decision.desired.blocked !== undefined) throw blockedBy(decision.desired.blocked);
+    await database.writeRef(this.#convergedRef(), tip);
+    await membership.memory.moveAnchor(this.#settings.branch, tip);
     this.#convergedTip = tip;
+    this.#isAsked = false;
     await status.converged(tip, await root.current());
+    await this.#followTenants(target, signal);
+    await membership.sync();
+    return 'done';
   }
 
   /** The branch's tip: one ls-refs. */
@@ -138,22 +214,34 @@ export class Reconciler {
 
   /** Fetches the tip and what leads to it, checks descent, and reads the ring's files. */
   async #fetch(tip: string): Promise<Target> {
-    const { remote, database } = this.#parts;
+    const { remote, database, membership } = this.#parts;
     const last = await this.#lastConverged();
-    if (tip !== last || !(await database.has(tip))) await remote.fetchCommits(tip, last);
-    await this.#refuseRewind(last, tip);
+    const anchor = membership.memory.anchor(this.#settings.branch);
+    const have = last ?? anchor;
+    if (tip !== last || !(await database.has(tip))) await remote.fetchCommits(tip, have);
+    await this.#refuseRewind(last, tip, 'this root');
+    if (tip !== last) await this.#refuseRewind(anchor, tip, 'this ring');
     const platform = await fetchCommitted(remote, database, tip, last);
-    const { commit } = platform;
-    const committed = await readCommittedRing(platform, this.#settings.ring);
-    const deployed = await findLockCommit(database, commit, this.#settings.ring, async (oids) => {
+    const { ring } = this.#settings;
+    const deployed = await findLockCommit(database, platform.commit, ring, async (oids) => {
       await remote.fetchTrees(oids, { shallow: true });
     });
+    return this.#target(platform, tip, deployed);
+  }
+
+  async #target(
+    platform: Awaited<ReturnType<typeof readCommitted>>,
+    commit: string,
+    deployed: Commit,
+  ): Promise<Target> {
     const { name, email } = deployed.author;
     return {
       commit,
-      committed,
+      committed: await readCommittedRing(platform, this.#settings.ring),
+      tenants: await platform.readText(tenantsFile),
       actor: { name: `${name} <${email}>`, commit: deployed.oid },
       subject: deployed.message.split('\n', 1)[0] ?? '',
+      isAsked: this.#isAsked,
     };
   }
 
@@ -169,7 +257,7 @@ export class Reconciler {
   }
 
   /** Invariant 6: never to a commit that does not descend from the last one, unless told on the pod. */
-  async #refuseRewind(last: string | undefined, tip: string): Promise<void> {
+  async #refuseRewind(last: string | undefined, tip: string, what: string): Promise<void> {
     const { database, log } = this.#parts;
     if (last === undefined || last === tip || (await isAncestor(database, last, tip))) return;
     if (this.#settings.allowRewind) {
@@ -178,7 +266,7 @@ export class Reconciler {
     }
     throw refused(
       'branch-rewritten',
-      `${this.#settings.branch} is at ${tip}, which does not descend from ${last}, the commit this root is at`,
+      `${this.#settings.branch} is at ${tip}, which does not descend from ${last}, the commit ${what} is at`,
       {
         hint: 'The branch was rewritten, or the server lags. To follow it, start the reconciler with --allow-rewind.',
         details: { last, tip },
@@ -186,133 +274,250 @@ export class Reconciler {
     );
   }
 
-  async #plan(
-    { commit, committed, actor, subject }: Target,
-    drift: Drift,
-  ): Promise<PlannedOperation> {
-    const { lock, settings } = committed;
-    await this.#refuseOtherBytes(lock);
-    await this.#prefetch(lock, await this.#sources(lock, settings));
-    const decided = await this.#planFor(lock, settings, drift);
-    const rebuild = drift.get(generationDrift);
-    return { ...decided, commit: commit.oid, actor, subject, rebuild };
-  }
-
-  async #planFor(
-    lock: Lock,
-    settings: Settings,
-    drift: ReadonlyMap<string, string>,
-  ): Promise<{ plan: Plan; sources: readonly ModuleSource[] }> {
-    const { root, database } = this.#parts;
-    const current = await root.current();
-    const decided = plan({
-      lock,
-      installed: installedModules(current, drift),
-      platform: this.#settings.platform ?? lock.platform,
-      graph: await readGraph(lock, root, database),
-      installedGraph:
-        current === undefined ? new Map() : await readGraph(current.lock, root, database),
-      policy: settings.policy,
-    });
-    return { plan: decided, sources: await this.#sources(lock, settings) };
-  }
-
-  /** Only what a changed module had before is announced: each tree is walked to see that it is whole. */
-  async #sources(lock: Lock, settings: Settings): Promise<readonly ModuleSource[]> {
-    const current = await this.#parts.root.current();
-    const replaced = [...(current?.lock.modules ?? [])].filter(([alias, installed]) => {
-      const wanted = lock.modules.get(alias);
-      return wanted !== undefined && !samePin(wanted, installed);
-    });
-    const have = replaced.flatMap(([, { tree }]) => tree ?? []);
-    return this.#parts.sourcesFor(settings, have);
-  }
-
-  /** What the store lacks is fetched in as few requests as the sources can. */
-  async #prefetch(lock: Lock, sources: readonly ModuleSource[]): Promise<void> {
-    const { root } = this.#parts;
-    const missing = [];
-    for (const [alias, entry] of lock.modules) {
-      const pin = { alias, version: entry.version, sha256: entry.sha256 };
-      if (!(await root.hasVersion(pin))) missing.push({ alias, entry });
-    }
-    if (missing.length === 0) return;
-    for (const source of sources) await source.prefetch?.(missing);
-  }
-
-  /** Invariant 5: the bytes of (alias, version) never change. */
-  async #refuseOtherBytes(lock: Lock): Promise<void> {
-    for (const generation of await this.#parts.root.generations()) {
-      for (const [alias, known] of generation.lock.modules) {
-        const entry = lock.modules.get(alias);
-        if (entry === undefined || entry.version !== known.version) continue;
-        if (entry.sha256 === known.sha256) continue;
-        throw refused(
-          'released-bytes-changed',
-          `the lock gives ${alias} ${entry.version} the digest ${entry.sha256}, but this ring ran that version with ${known.sha256}`,
-          {
-            hint: `The bytes of a released version never change: release the next version of ${alias}.`,
-          },
-        );
-      }
-    }
-  }
-
-  async #execute(operation: PlannedOperation, signal: AbortSignal): Promise<void> {
-    const { root, audit, log, status, remote, now } = this.#parts;
-    const { steps } = operation.plan;
-    if (steps.length === 0 && operation.rebuild === undefined) return;
-    const startedAt = now();
-    const facts = this.#facts(operation.actor);
-    await status.converging();
-    const generation = await executePlan(operation.plan, {
+  /** Plans for a target and executes. */
+  async #makeTrue(target: Target, drift: Drift, signal: AbortSignal): Promise<Decision> {
+    const { root, database, membership, sourcesFor, status } = this.#parts;
+    const { memory, connection } = membership;
+    const decision = await decide({
+      committed: target.committed,
+      commit: target.commit,
+      drift,
       root,
-      audit,
-      sources: operation.sources,
-      facts,
-      commit: operation.commit,
-      repository: remote.url,
-      branch: this.#settings.branch,
-      startedAt,
-      now,
-      signal,
-      detail: {
-        ...(operation.subject !== '' && { subject: operation.subject }),
-        ...(operation.rebuild !== undefined && { reason: operation.rebuild }),
-      },
+      objects: database,
+      memory,
+      connection,
+      platform: this.#settings.platform,
+      sourcesFor,
     });
+    status.remembers(memory, this.#settings.branch, decision.desired.held);
+    await this.#execute(target, decision, drift.get(generationDrift), signal);
+    return decision;
+  }
+
+  async #execute(
+    target: Target,
+    decision: Decision,
+    rebuild: string | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { root, audit, membership, log, status } = this.#parts;
+    const { steps } = decision.plan;
+    const open = root.journal.unfinished()?.prepared;
+    const isResumed = open?.gate?.target === decision.target.digest && steps.length === 0;
+    if (open !== undefined && !isResumed) await commitChange(root, audit, open, 'superseded');
+    const resumed = isResumed ? open : undefined;
+    const planned = await this.#planOperation(target, decision, rebuild, resumed?.operationId);
+    if (planned.target === undefined && steps.length === 0 && rebuild === undefined) {
+      await this.#rememberGood(decision);
+      return;
+    }
+    const startedAt = this.#parts.now();
+    const stop = new AbortController();
+    this.#stop = stop;
+    this.#operationCommit = target.commit;
+    try {
+      await status.converging();
+      const parts = this.#operationParts(planned, AbortSignal.any([signal, stop.signal]));
+      const operation = new Operation(planned, parts);
+      const result =
+        resumed?.gate === undefined
+          ? await operation.run()
+          : await operation.resume(decision.target, resumed, resumed.gate.baseline);
+      if (planned.target === undefined) await this.#rememberGood(decision);
+      status.degradedBy(result.degraded);
+    } finally {
+      this.#stop = undefined;
+    }
     for (const { action, alias, from, to } of steps) {
       log.info(`${action} ${alias}`, { from: from?.version, to: to?.version });
     }
     log.info('converged', {
-      generation: generation.number,
-      commit: operation.commit?.slice(0, 12),
-      by: operation.actor.name,
-      ms: now().getTime() - startedAt.getTime(),
+      generation: (await root.current())?.number,
+      commit: target.commit?.slice(0, 12),
+      by: target.actor.name,
+      ms: this.#parts.now().getTime() - startedAt.getTime(),
     });
+    await membership.sync();
   }
 
-  #facts(actor: Actor): OperationFacts {
+  async #planOperation(
+    target: Target,
+    decision: Decision,
+    rebuild: string | undefined,
+    resumed: string | undefined,
+  ): Promise<PlannedOperation> {
+    const { ring, replica, skipMigrations: skip } = this.#settings;
+    const { root, migrationsUrl, log } = this.#parts;
+    const { settings } = target.committed;
+    const databaseUrl = await migrationsUrl();
+    const facts = { ring, replica, databaseUrl, skip, settings };
+    const isForRing = await this.#concernsRing(target, decision, resumed !== undefined);
+    return {
+      plan: decision.plan,
+      target: isForRing ? decision.target : undefined,
+      ringSteps: decision.isNewForRing ? decision.ringSteps : [],
+      schema: async () =>
+        schemaWork(
+          facts,
+          await readLockCode(root, decision.target.lock, decision.order),
+          decision.good === undefined
+            ? []
+            : await readLockCode(root, decision.good.lock, decision.previousOrder),
+          (ahead) => {
+            for (const { alias, name, reason } of ahead) {
+              log.warn(`the schema is ahead: ${alias} ${name}`, { reason });
+            }
+          },
+        ),
+      settings,
+      sources: decision.sources,
+      facts: this.#facts(target.actor, resumed),
+      commit: target.commit,
+      detail: {
+        ...(target.subject !== '' && { subject: target.subject }),
+        ...(rebuild !== undefined && { reason: rebuild }),
+      },
+    };
+  }
+
+  /**
+   * Whether the ring's replicas have to agree: on what is new for the ring, and on anything that a
+   * serving replica changes. A repair is this disk's own affair, as is everything of a ring of one
+   * replica with nobody to ask and nothing to run.
+   */
+  async #concernsRing(
+    { committed: { settings }, isAsked }: Target,
+    { isNewForRing, plan: { steps }, good, isFirstStep }: Decision,
+    isResumed: boolean,
+  ): Promise<boolean> {
+    const { root, membership } = this.#parts;
+    if (isResumed) return true;
+    const isServing = (await root.current()) !== undefined;
+    const { connection } = membership;
+    // Pods always start, and a person is obeyed, also while the database is away.
+    if (isFirstStep || (connection === 'away' && (!isServing || isAsked))) return false;
+    const isChange = steps.some(({ action }) => action !== 'repair');
+    if (!isNewForRing) return isServing && isChange;
+    // A ring that is met for the first time as it is.
+    if (good === undefined && isServing && !isChange) return false;
+    if (connection !== 'alone') return true;
+    const { application } = this.#settings;
+    const isWatched = new Application(application, settings).isWatched;
+    return isWatched || (await this.#hasLifecycle(settings));
+  }
+
+  async #hasLifecycle(settings: Settings): Promise<boolean> {
+    if (this.#settings.skipMigrations) return true;
+    return settings.migrations !== undefined || (await this.#parts.migrationsUrl()) !== undefined;
+  }
+
+  async #rememberGood({ isNewForRing, isFirstStep, target, good }: Decision): Promise<void> {
+    const { membership } = this.#parts;
+    const isMet = good === undefined && membership.connection !== 'away';
+    if (!isNewForRing || isFirstStep) return;
+    if (membership.connection !== 'alone' && !isMet) return;
+    const { lock, digest, commit } = target;
+    await membership.memory.markGood({ lock, digest, commit });
+  }
+
+  #operationParts(planned: PlannedOperation, signal: AbortSignal): OperationParts {
+    const { root, audit, log, now, remote, membership, status, database } = this.#parts;
+    const { application: options, branch } = this.#settings;
+    return {
+      root,
+      audit,
+      application: new Application(options, planned.settings),
+      environment: options.environment,
+      repository: remote.url,
+      branch,
+      log,
+      now,
+      join: (target, hasRingWork) =>
+        membership.join({
+          target,
+          hasRingWork,
+          isOlder: (commit) => this.#isOlder(database, commit, target.commit),
+          signal,
+        }),
+      onPhase: (phase, operation) => status.phase(phase, operation),
+      signal,
+    };
+  }
+
+  async #isOlder(
+    database: ObjectDatabase,
+    commit: string,
+    than: string | null,
+  ): Promise<boolean> {
+    if (than === null || !(await database.has(than))) return false;
+    return this.#settings.allowRewind || (await isAncestor(database, commit, than));
+  }
+
+  #facts(actor: Actor, operationId: string = uuidv7()): OperationFacts {
     const { ring, replica } = this.#settings;
-    return { operationId: uuidv7(), ring, replica, actor };
+    return { operationId, ring, replica, actor };
   }
 
-  /** With git away or a lock refused, drift is still repaired, from the store and what is fetched. */
-  async #repairWithoutCommit(found: Promise<Drift>, signal: AbortSignal): Promise<void> {
-    const { root, log, status } = this.#parts;
+  /**
+   * With git away or a commit refused, what is known goes on: drift is repaired, holds are obeyed, an
+   * operation left open is ended.
+   */
+  async #goOnWithoutCommit(found: Promise<Drift>, signal: AbortSignal): Promise<void> {
+    const { root, log, status, membership } = this.#parts;
     try {
       const current = await root.current();
       if (current === undefined) return;
       const drift = await found;
-      if (drift.size === 0) return;
-      const decided = await this.#planFor(current.lock, defaultSettings, drift);
-      const actor = { name: 'ringlock', commit: current.commit };
-      const rebuild = drift.get(generationDrift);
-      const operation = { ...decided, commit: current.commit, actor, subject: '', rebuild };
-      await this.#execute(operation, signal);
+      const isNews = await membership.sync();
+      const isOpen = root.journal.unfinished() !== undefined;
+      if (drift.size === 0 && !isNews && !isOpen && !this.#isAsked) return;
+      await this.#makeTrue(await this.#knownTarget(current), drift, signal);
+      this.#isAsked = false;
       await status.repaired(await root.current());
     } catch (error) {
       if (!signal.aborted) log.error(`repair failed: ${asRinglockError(error).message}`);
+    }
+  }
+
+  /** The commit that is served, as far as it is known here; else what is served itself. */
+  async #knownTarget(current: Generation): Promise<Target> {
+    const { commit } = current;
+    const actor = { name: 'ringlock', commit };
+    const known = { commit, actor, subject: '', isAsked: this.#isAsked, tenants: undefined };
+    try {
+      if (commit !== null) {
+        const platform = await readCommitted(this.#parts.database, commit);
+        return { ...known, committed: await readCommittedRing(platform, this.#settings.ring) };
+      }
+    } catch (error) {
+      if (!(error instanceof RinglockError)) throw error;
+    }
+    const ring = parseRingFile('', this.#settings.ring).ring;
+    return { ...known, committed: { ring, lock: current.lock, settings: defaultSettings } };
+  }
+
+  /** Tells modules of tenants that came, went, or have other modules; what fails is only logged. */
+  async #followTenants({ tenants, commit, committed }: Target, signal: AbortSignal): Promise<void> {
+    if (tenants === undefined) return;
+    const { root, membership, log, audit } = this.#parts;
+    const { ring, application } = this.#settings;
+    try {
+      await followTenants({
+        text: tenants,
+        ring,
+        root,
+        membership,
+        settings: committed.settings,
+        environment: application.environment,
+        signal,
+        log,
+        record: async (event, detail) => {
+          const facts = this.#facts({ name: 'ringlock', commit });
+          await audit.append([tenantEvent(facts, event, detail)]);
+        },
+      });
+    } catch (error) {
+      if (!signal.aborted) log.error(`tenants: ${asRinglockError(error).message}`);
     }
   }
 
@@ -327,35 +532,6 @@ export class Reconciler {
     ]);
     status.recorded(failure);
   }
-}
-
-interface PlannedOperation {
-  readonly plan: Plan;
-  readonly sources: readonly ModuleSource[];
-  readonly commit: string | null;
-  readonly actor: Actor;
-  /** The commit's first line, or nothing. */
-  readonly subject: string;
-  /** Why the generation has to be built again although no module has to change. */
-  readonly rebuild: string | undefined;
-}
-
-function installedModules(
-  current: Generation | undefined,
-  drift: ReadonlyMap<string, string>,
-): Map<string, InstalledModule> {
-  return new Map(
-    [...(current?.lock.modules ?? [])].map(([alias, entry]) => {
-      const found = drift.get(alias);
-      const installed = {
-        version: entry.version,
-        sha256: entry.sha256,
-        directory: entry.directory ?? alias,
-        ...(found !== undefined && { drift: found }),
-      };
-      return [alias, installed];
-    }),
-  );
 }
 
 function asRinglockError(error: unknown): RinglockError {

@@ -22,15 +22,17 @@ export interface SchemaFacts {
 
 /** What a change of versions means for the schema, as work done once for the ring. */
 export interface SchemaWork {
+  /** Whether a module that changes has migrations, before or after. */
+  readonly isChanged: boolean;
   /** Before anything is switched; undefined when there is nothing. */
   readonly up: ((operationId: string) => RingWork) | undefined;
   /** When the operation turned back before or after a switch: its own steps, undone where safe. */
-  readonly undo: ((operationId: string) => RingWork) | undefined;
+  readonly undo: RingWork | undefined;
   /** Once every replica has left the versions before. */
-  readonly down: ((operationId: string) => RingWork) | undefined;
+  readonly down: RingWork | undefined;
 }
 
-const none: SchemaWork = { up: undefined, undo: undefined, down: undefined };
+const none: SchemaWork = { isChanged: false, up: undefined, undo: undefined, down: undefined };
 
 /**
  * @param target what the ring goes to, dependencies first
@@ -63,14 +65,21 @@ export async function schemaWork(
     replica: facts.replica,
     signal,
   });
-  const down = (operationId: string, from: readonly SchemaModule[], to: readonly SchemaModule[]) =>
-    (signal: AbortSignal) =>
+  const down =
+    (from: readonly SchemaModule[], to: readonly SchemaModule[]) => (signal: AbortSignal) =>
       withSchema(using(signal), async (schema) => {
-        const { ran, ahead } = await schema.down(to, from, 'safe', operationId);
+        const { ran, ahead } = await schema.down(to, from, 'safe');
         onAhead(ahead);
         return `${ran.length} down, ${ahead.length} ahead`;
       });
+  const isSame = (module: ModuleCode, others: readonly ModuleCode[]) =>
+    others.some(({ path }) => path === module.path);
+  const changed = [
+    ...target.filter((module) => !isSame(module, previous)),
+    ...previous.filter((module) => !isSame(module, target)),
+  ];
   return {
+    isChanged: await hasMigrations(changed.map(schemaModule)),
     up: (operationId) => ({
       key: 'migrate',
       idempotent: true,
@@ -85,16 +94,12 @@ export async function schemaWork(
         }),
     }),
     // Somebody may have used what the operation made: only what says that it is safe goes.
-    undo: (operationId) => ({
+    undo: {
       key: 'schema back',
       idempotent: true,
-      run: down(operationId, [...targets].reverse(), [...befores].reverse()),
-    }),
-    down: (operationId) => ({
-      key: 'schema down',
-      idempotent: true,
-      run: down(operationId, befores, targets),
-    }),
+      run: down([...targets].reverse(), [...befores].reverse()),
+    },
+    down: { key: 'schema down', idempotent: true, run: down(befores, targets) },
   };
 }
 

@@ -2,7 +2,8 @@ import type { RinglockError } from '../errors.ts';
 import type { Suspension } from '../repo/ring.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
-import { type RootStatus, readStatus } from '../store/status-file.ts';
+import { type RootState, type RootStatus, readStatus } from '../store/status-file.ts';
+import type { RingMemory } from './ring/ring-memory.ts';
 
 type Identity = Pick<RootStatus, 'ring' | 'replica' | 'repository' | 'branch' | 'ringlock_version'>;
 
@@ -28,6 +29,11 @@ export class StatusKeeper {
       observed_at: before?.observed_at ?? null,
       converged_at: before?.converged_at ?? null,
       outbox_pending: null,
+      operation: null,
+      holds: {},
+      held: {},
+      degraded: null,
+      anchored: false,
       ...served(generation),
     });
     if (before?.state === 'refused' && before.last_error !== null) {
@@ -54,9 +60,10 @@ export class StatusKeeper {
 
   /** The tip is the one that was converged before and the disk is as pinned. */
   async unchanged(tip: string): Promise<void> {
-    const { state, last_error } = this.#current;
-    if (state === 'converged' && last_error === null) return;
-    await this.#write({ state: 'converged', last_error: null, converged_commit: tip });
+    const { state, converged_commit } = this.#current;
+    const settled = this.#settled();
+    if (state === settled.state && converged_commit === tip) return;
+    await this.#write({ ...settled, converged_commit: tip });
   }
 
   async converging(): Promise<void> {
@@ -64,15 +71,59 @@ export class StatusKeeper {
     await this.#write({ state: 'converging' });
   }
 
+  /** A phase of an operation begins. */
+  async phase(phase: string, ringOperation: string | null): Promise<void> {
+    const since = this.#now().toISOString();
+    await this.#write({ operation: { phase, ring_operation: ringOperation, since } });
+  }
+
+  /** What keeps the ring from the committed lock, as far as it is known. */
+  remembers(memory: RingMemory, branch: string, held: ReadonlyMap<string, string>): void {
+    const holds = [...memory.holds].map(([alias, { entry, reason, by }]) => {
+      return [alias, { version: entry?.version ?? null, reason, by }];
+    });
+    const failed = [...held].filter(([alias]) => !memory.holds.has(alias));
+    this.#current = {
+      ...this.#current,
+      holds: Object.fromEntries(holds),
+      held: Object.fromEntries(failed),
+      anchored: memory.anchor(branch) !== undefined || this.#current.generation !== null,
+    };
+  }
+
+  /** The application is not well although the ring goes on with these versions; undefined: it is. */
+  degradedBy(reason: string | undefined): void {
+    this.#current = { ...this.#current, degraded: reason ?? null };
+  }
+
   async converged(tip: string, generation: Generation | undefined): Promise<void> {
     await this.#write({
-      state: 'converged',
+      ...this.#settled(),
       commit: tip,
       converged_commit: tip,
-      last_error: null,
+      operation: null,
       converged_at: this.#now().toISOString(),
       ...served(generation),
     });
+  }
+
+  /** Converged, unless something sick is left or kept out. */
+  #settled(): Pick<RootStatus, 'state' | 'last_error'> {
+    const { degraded, held, last_error: known } = this.#current;
+    const say = (code: string, message: string) => {
+      const isSame = known?.code === code && known.message === message;
+      return { code, message, at: isSame ? known.at : this.#now().toISOString() };
+    };
+    if (degraded !== null) {
+      const message = `the application is not healthy: ${degraded}`;
+      return { state: 'degraded', last_error: say('degraded', message) };
+    }
+    const kept = Object.entries(held).map(([alias, reason]) => `${alias} (${reason})`);
+    if (kept.length > 0) {
+      const message = `held at their last good versions: ${kept.join(', ')}`;
+      return { state: 'held', last_error: say('failed-before', message) };
+    }
+    return { state: 'converged', last_error: null };
   }
 
   async suspended(tip: string, { reason }: Suspension): Promise<void> {
@@ -86,18 +137,17 @@ export class StatusKeeper {
 
   async fail(failure: RinglockError): Promise<void> {
     const { code, message, exitCode } = failure;
-    const state =
-      exitCode !== 3 ? 'refused' : code.startsWith('remote-') ? 'unreachable' : 'failed';
+    const state = failedState(code, exitCode);
     const known = this.#current.last_error;
     const same = known?.code === code && known.message === message;
     const at = same ? known.at : this.#now().toISOString();
-    await this.#write({ state, last_error: { code, message, at } });
+    await this.#write({ state, operation: null, last_error: { code, message, at } });
   }
 
   /** A repair beside a failure is done; the failure stays. */
   async repaired(generation: Generation | undefined): Promise<void> {
     const { state, last_error } = this.#before;
-    await this.#write({ state, last_error, ...served(generation) });
+    await this.#write({ state, last_error, operation: null, ...served(generation) });
   }
 
   /** Whether the same refusal of the same commit is on record: one event, not one a pass. */
@@ -118,6 +168,12 @@ export class StatusKeeper {
     this.#current = { ...this.#current, ...change };
     await this.#root.writeStatus(this.#current);
   }
+}
+
+function failedState(code: string, exitCode: number): RootState {
+  if (code === 'degraded') return 'degraded';
+  if (exitCode !== 3) return 'refused';
+  return code.startsWith('remote-') ? 'unreachable' : 'failed';
 }
 
 function refusalKey(commit: string | null, failure: { code: string; message: string }): string {

@@ -30,6 +30,29 @@ export interface RootStatus {
   /** Audit events not yet in Postgres; null without a database. */
   readonly outbox_pending: number | null;
   readonly ringlock_version: string;
+  /** The operation under way; null when there is none. */
+  readonly operation: StatusOperation | null;
+  /** Modules that a person keeps at a version, by alias; a null version keeps it out. */
+  readonly holds: Readonly<Record<string, StatusHold>>;
+  /** Modules at their last good version because a newer one failed: alias → why. */
+  readonly held: Readonly<Record<string, string>>;
+  /** Why the application is not well with what is served; null when it is, or is not asked. */
+  readonly degraded: string | null;
+  /** Whether a rewind would be seen: false for a first contact without a seed or a ring that knows. */
+  readonly anchored: boolean;
+}
+
+export interface StatusOperation {
+  readonly phase: string;
+  /** The ring's operation, shared by its replicas. */
+  readonly ring_operation: string | null;
+  readonly since: string;
+}
+
+export interface StatusHold {
+  readonly version: string | null;
+  readonly reason: string;
+  readonly by: string;
 }
 
 export type RootState =
@@ -39,7 +62,11 @@ export type RootState =
   | 'refused'
   | 'failed'
   | 'unreachable'
-  | 'suspended';
+  | 'suspended'
+  /** Converged but for versions that failed before. */
+  | 'held'
+  /** The application is not well, and going back would not help or did not. */
+  | 'degraded';
 
 export interface StatusError {
   readonly code: string;

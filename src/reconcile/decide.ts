@@ -1,0 +1,225 @@
+import { RinglockError, refused } from '../errors.ts';
+import {
+  changesBetween,
+  changesKey,
+  type DesiredLock,
+  desiredLock,
+  type FailedSet,
+} from '../plan/desired-lock.ts';
+import { type InstalledModule, type Plan, plan, type Step } from '../plan/plan.ts';
+import { dependencyOrder, type GraphModules } from '../repo/graph.ts';
+import { createVersionDirection, type Lock, samePin } from '../repo/lock.ts';
+import type { Settings } from '../repo/settings.ts';
+import type { ModuleSource } from '../source/module-source.ts';
+import { type Generation, lockDigest } from '../store/generation.ts';
+import type { Root } from '../store/root.ts';
+import type { CommittedRing } from './committed-ring.ts';
+import { readGraph } from './module-graph.ts';
+import type { Connection } from './ring/ring-membership.ts';
+import type { GoodLock, RingMemory } from './ring/ring-memory.ts';
+import type { RingTarget } from './ring/ring-operation.ts';
+
+export interface DecideInput {
+  readonly committed: CommittedRing;
+  readonly commit: string | null;
+  /** Alias → what differs on disk. */
+  readonly drift: ReadonlyMap<string, string>;
+  readonly root: Root;
+  readonly objects: Parameters<typeof readGraph>[2];
+  readonly memory: RingMemory;
+  readonly connection: Connection;
+  /** What this image is; undefined takes the lock's word. */
+  readonly platform: string | undefined;
+  readonly sourcesFor: (settings: Settings, have: readonly string[]) => readonly ModuleSource[];
+}
+
+/** What is to be done, and what has to be said of it. */
+export interface Decision {
+  readonly desired: DesiredLock;
+  readonly plan: Plan;
+  readonly target: RingTarget;
+  /** Whether the target is not yet what the ring runs well. */
+  readonly isNewForRing: boolean;
+  /** What the ring changes: from its last good lock. */
+  readonly ringSteps: readonly Step[];
+  readonly good: GoodLock | undefined;
+  /** Dependencies first, of the target; dependents first, of what the ring ran. */
+  readonly order: readonly string[];
+  readonly previousOrder: readonly string[];
+  readonly sources: readonly ModuleSource[];
+  /** A new pod begins with what the ring runs well; the pass that follows takes part in what is new. */
+  readonly isFirstStep: boolean;
+}
+
+/**
+ * Decides what a pass does: the committed lock, minus what failed, plus holds, compared with the disk.
+ *
+ * @throws RinglockError `released-bytes-changed`, `incompatible-lock`, `mass-removal`, `no-source`, …
+ */
+export async function decide(input: DecideInput): Promise<Decision> {
+  const { committed, root, objects, memory, drift } = input;
+  const { settings, ring } = committed;
+  const current = await root.current();
+  await refuseOtherBytes(root, committed.lock);
+  const sources = sourcesOf(input, current, committed.lock);
+  await prefetch(root, committed.lock, sources);
+  const good = memory.good;
+  const lastGood = good?.lock ?? (root.journal.unfinished() === undefined ? current?.lock : undefined);
+  const wanted = desiredLock({
+    lock: committed.lock,
+    graph: await readGraph(committed.lock, root, objects),
+    tracking: ring.tracking,
+    onFailure: settings.policy.onFailure,
+    holds: memory.holds,
+    failures: memory.failures,
+    lastGood,
+  });
+  const isFirstStep =
+    current === undefined &&
+    input.connection === 'database' &&
+    good !== undefined &&
+    good.digest !== lockDigest(wanted.lock);
+  const desired = isFirstStep ? { ...wanted, lock: good.lock } : wanted;
+  await prefetch(root, desired.lock, sources);
+  const graph = await readGraph(desired.lock, root, objects);
+  const decided = plan({
+    lock: desired.lock,
+    installed: installedModules(current?.lock, drift),
+    platform: input.platform ?? desired.lock.platform,
+    graph,
+    installedGraph: await knownGraph(current?.lock, root, objects),
+    policy: settings.policy,
+  });
+  const before = good?.lock ?? current?.lock;
+  const beforeGraph = await knownGraph(before, root, objects);
+  const digest = lockDigest(desired.lock);
+  return {
+    desired,
+    plan: decided,
+    target: ringTarget(input, desired.lock, digest, before),
+    isNewForRing: good?.digest !== digest,
+    ringSteps: ringSteps(desired.lock, before, graph, beforeGraph),
+    good,
+    order: dependencyOrder(graph),
+    previousOrder: dependencyOrder(beforeGraph).reverse(),
+    sources,
+    isFirstStep,
+  };
+}
+
+/** Why a whole commit stays out. */
+export function blockedBy({ changes, reason }: FailedSet): RinglockError {
+  return refused(
+    'failed-before',
+    `the commit contains versions that came up sick in this ring: ${changesKey(changes)} (${reason})`,
+    {
+      hint: 'The ring stays at its last good versions until the set changes, or: ringlock retry',
+    },
+  );
+}
+
+/** Invariant 5: the bytes of (alias, version) never change. */
+async function refuseOtherBytes(root: Root, lock: Lock): Promise<void> {
+  for (const generation of await root.generations()) {
+    for (const [alias, known] of generation.lock.modules) {
+      const entry = lock.modules.get(alias);
+      if (entry === undefined || entry.version !== known.version) continue;
+      if (entry.sha256 === known.sha256) continue;
+      throw refused(
+        'released-bytes-changed',
+        `the lock gives ${alias} ${entry.version} the digest ${entry.sha256}, but this ring ran that version with ${known.sha256}`,
+        {
+          hint: `The bytes of a released version never change: release the next version of ${alias}.`,
+        },
+      );
+    }
+  }
+}
+
+/** Only what a changed module had before is announced: each tree is walked to see that it is whole. */
+function sourcesOf(
+  { sourcesFor, committed }: DecideInput,
+  current: Generation | undefined,
+  lock: Lock,
+): readonly ModuleSource[] {
+  const replaced = [...(current?.lock.modules ?? [])].filter(([alias, installed]) => {
+    const wanted = lock.modules.get(alias);
+    return wanted !== undefined && !samePin(wanted, installed);
+  });
+  return sourcesFor(
+    committed.settings,
+    replaced.flatMap(([, { tree }]) => tree ?? []),
+  );
+}
+
+/** What the store lacks is fetched in as few requests as the sources can. */
+async function prefetch(root: Root, lock: Lock, sources: readonly ModuleSource[]): Promise<void> {
+  const missing = [];
+  for (const [alias, entry] of lock.modules) {
+    const pin = { alias, version: entry.version, sha256: entry.sha256 };
+    if (!(await root.hasVersion(pin))) missing.push({ alias, entry });
+  }
+  if (missing.length === 0) return;
+  for (const source of sources) await source.prefetch?.(missing);
+}
+
+/** The order of what is left needs its graph; where that is lost, the order is the alphabet's. */
+async function knownGraph(
+  lock: Lock | undefined,
+  root: Root,
+  objects: DecideInput['objects'],
+): Promise<GraphModules> {
+  if (lock === undefined) return new Map();
+  try {
+    return await readGraph(lock, root, objects);
+  } catch (error) {
+    if (!(error instanceof RinglockError)) throw error;
+    const alone = { platformRange: undefined, dependencies: new Map<string, string>() };
+    return new Map([...lock.modules].map(([alias, { version }]) => [alias, { ...alone, version }]));
+  }
+}
+
+function ringTarget(
+  { commit, committed }: DecideInput,
+  lock: Lock,
+  digest: string,
+  before: Lock | undefined,
+): RingTarget {
+  const changes = changesBetween(before, lock);
+  const directionOf = createVersionDirection();
+  const isReturn = changes.every(({ alias, version }) => {
+    const known = before?.modules.get(alias);
+    return version === null || (known !== undefined && directionOf(known.version, version) === 'down');
+  });
+  const { rollout, revertOn } = committed.settings.policy;
+  return { commit, lock, digest, changes, isReturn, policy: { rollout, revertOn } };
+}
+
+function ringSteps(
+  lock: Lock,
+  before: Lock | undefined,
+  graph: GraphModules,
+  installedGraph: GraphModules,
+): readonly Step[] {
+  const installed = installedModules(before, new Map());
+  const policy = { incompatible: 'skip' as const, maxRemovals: 1 };
+  return plan({ lock, installed, platform: lock.platform, graph, installedGraph, policy }).steps;
+}
+
+function installedModules(
+  lock: Lock | undefined,
+  drift: ReadonlyMap<string, string>,
+): Map<string, InstalledModule> {
+  return new Map(
+    [...(lock?.modules ?? [])].map(([alias, entry]) => {
+      const found = drift.get(alias);
+      const installed = {
+        version: entry.version,
+        sha256: entry.sha256,
+        directory: entry.directory ?? alias,
+        ...(found !== undefined && { drift: found }),
+      };
+      return [alias, installed];
+    }),
+  );
+}
