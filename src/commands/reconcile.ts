@@ -1,4 +1,5 @@
 import { Command, Option } from 'clipanion';
+import * as t from 'typanion';
 import { badInput } from '../errors.ts';
 import { jsonLog, textLog } from '../reconcile/log.ts';
 import {
@@ -27,8 +28,13 @@ export class ReconcileCommand extends BaseCommand {
       last good generation or the seed serves. \`--watch\` goes on until SIGTERM; SIGHUP makes a pass
       now.
 
-      Environment: RING_NAME, DATABASE_URL and RINGLOCK_GIT_TOKEN; the latter two also as *_FILE,
-      read again when the file changes.
+      After a switch the application is told (notify) and asked (health), as manifests/ringlock.yaml or
+      the flags here say; a version that comes up sick is reverted by itself, and not tried again until
+      it changes or \`ringlock retry\`. Replicas of a ring agree through DATABASE_URL: migrations and
+      handlers run once, and switches go in waves.
+
+      Environment: RING_NAME, DATABASE_URL, MIGRATIONS_DATABASE_URL and RINGLOCK_GIT_TOKEN; the latter
+      three also as *_FILE, read again when the file changes.
     `,
     examples: [
       [
@@ -68,6 +74,31 @@ export class ReconcileCommand extends BaseCommand {
     description: 'How often every byte on disk is compared with its digest (10m).',
   });
 
+  healthUrl = Option.String('--health-url', { description: 'Asked after a switch.' });
+  notifyUrl = Option.String('--notify-url', { description: 'POSTed to after a switch.' });
+  notifyCommand = Option.String('--notify-command', {
+    description: 'Run after a switch: an executable, or a JSON array of it and its arguments.',
+  });
+  migrationsUrl = Option.String('--migrations-database-url', {
+    description: "The application's PostgreSQL (default: MIGRATIONS_DATABASE_URL).",
+  });
+  skipMigrations = Option.Boolean('--skip-migrations', false, {
+    description: "Leave the application's schema alone, up and down.",
+  });
+  replicas = Option.String('--replicas', '1', {
+    description: 'How many replicas the ring has; more than one need a database (1).',
+    validator: t.cascade(t.isNumber(), [t.isInteger(), t.isAtLeast(1)]),
+  });
+  ringState = Option.String('--ring-state', {
+    description: 'A directory that replicas on one host share instead of a database.',
+  });
+  databaseGrace = Option.String('--database-grace', '60s', {
+    description: 'How long a plan without migrations waits for a database that is away (60s).',
+  });
+  pollOnly = Option.Boolean('--poll-only', false, {
+    description: 'Keep no connection that hears what other replicas announce.',
+  });
+
   async run(): Promise<number> {
     const options = this.#options();
     const fields = { ring: options.ring ?? process.env['RING_NAME'], replica: options.replica };
@@ -99,6 +130,15 @@ export class ReconcileCommand extends BaseCommand {
       allowRewind: this.allowRewind,
       idleTimeoutMs: parseDuration(this.idleTimeout, '--idle-timeout'),
       contentCheckMs: parseDuration(this.contentCheck, '--content-check'),
+      migrationsUrl: this.migrationsUrl,
+      skipMigrations: this.skipMigrations,
+      healthUrl: this.healthUrl,
+      notifyUrl: this.notifyUrl,
+      notifyCommand: this.notifyCommand,
+      replicas: this.replicas,
+      ringState: this.ringState,
+      databaseGraceMs: parseDuration(this.databaseGrace, '--database-grace'),
+      listenToDatabase: !this.pollOnly,
       environment: process.env,
       version,
     };

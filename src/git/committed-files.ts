@@ -41,7 +41,10 @@ export async function fetchCommitted(
  *
  * @throws RinglockError `object-missing`
  */
-export async function readCommitted(database: ObjectReader, commit: string): Promise<CommittedPlatform> {
+export async function readCommitted(
+  database: ObjectReader,
+  commit: string,
+): Promise<CommittedPlatform> {
   const found = await database.readCommit(commit);
   const { manifests, version } = await topEntries(database, found.tree);
   const blobs = new Map<string, string>();

@@ -22,6 +22,8 @@ export interface LocalHold {
   readonly entry: LockEntry | null;
   readonly reason: string;
   readonly by: string;
+  /** Whether the schema follows by all steps down, not only those marked as safe. */
+  readonly withDown?: boolean;
 }
 
 export interface DesiredInput {

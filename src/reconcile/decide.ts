@@ -64,7 +64,8 @@ export async function decide(input: DecideInput): Promise<Decision> {
   const sources = sourcesOf(input, current, committed.lock);
   await prefetch(root, committed.lock, sources);
   const good = memory.good;
-  const lastGood = good?.lock ?? (root.journal.unfinished() === undefined ? current?.lock : undefined);
+  const lastGood =
+    good?.lock ?? (root.journal.unfinished() === undefined ? current?.lock : undefined);
   const wanted = desiredLock({
     lock: committed.lock,
     graph: await readGraph(committed.lock, root, objects),
@@ -189,7 +190,9 @@ function ringTarget(
   const directionOf = createVersionDirection();
   const isReturn = changes.every(({ alias, version }) => {
     const known = before?.modules.get(alias);
-    return version === null || (known !== undefined && directionOf(known.version, version) === 'down');
+    return (
+      version === null || (known !== undefined && directionOf(known.version, version) === 'down')
+    );
   });
   const { rollout, revertOn } = committed.settings.policy;
   return { commit, lock, digest, changes, isReturn, policy: { rollout, revertOn } };

@@ -15,6 +15,8 @@ import { openRoot, type Root } from '../store/root.ts';
 import type { Log } from './log.ts';
 import { Reconciler, type ReconcilerParts } from './reconciler.ts';
 import { recoverOperation } from './recover-operation.ts';
+import { RingMembership } from './ring/ring-membership.ts';
+import { RingMemory } from './ring/ring-memory.ts';
 import { seedRoot } from './seed-root.ts';
 import { StatusKeeper } from './status-keeper.ts';
 
@@ -36,6 +38,20 @@ export interface ReconcileOptions {
   readonly allowRewind: boolean;
   readonly idleTimeoutMs: number;
   readonly contentCheckMs: number;
+  /** MIGRATIONS_DATABASE_URL when undefined. */
+  readonly migrationsUrl: string | undefined;
+  readonly skipMigrations: boolean;
+  readonly healthUrl: string | undefined;
+  readonly notifyUrl: string | undefined;
+  /** An executable, or a JSON array of it and its arguments. */
+  readonly notifyCommand: string | undefined;
+  /** How many replicas the ring has; more than one needs what they can agree through. */
+  readonly replicas: number;
+  /** A directory that the replicas of one host share instead of a database. */
+  readonly ringState: string | undefined;
+  readonly databaseGraceMs: number;
+  /** Until the branch should be looked at again while an operation is under way. */
+  readonly nextLook: ReconcilerParts['nextLook'];
   readonly environment: NodeJS.ProcessEnv;
   readonly version: string;
 }
@@ -46,6 +62,8 @@ export interface OpenReconciler {
   readonly root: Root;
   readonly status: StatusKeeper;
   readonly outbox: Outbox;
+  readonly membership: RingMembership;
+  readonly databaseUrl: () => Promise<string | undefined>;
   close(): Promise<void>;
 }
 
@@ -57,6 +75,9 @@ export interface OpenReconciler {
  */
 export async function openReconciler(options: ReconcileOptions, log: Log): Promise<OpenReconciler> {
   const settings = await readSettings(options);
+  const databaseUrl = async () =>
+    options.databaseUrl ?? (await readSecret('DATABASE_URL', options.environment));
+  await refuseUnconnectedReplicas(options, databaseUrl);
   const now = () => new Date();
   const root = await openRoot({
     path: resolve(options.workingDirectory, options.root),
@@ -74,7 +95,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     await root.journal.compact();
     const outbox = createOutbox({
       directory: join(root.path, 'audit'),
-      databaseUrl: () => options.databaseUrl ?? readSecret('DATABASE_URL', options.environment),
+      databaseUrl,
     });
     opened.push(outbox);
     const database = await openObjectDatabase(join(root.path, 'repo.git'));
@@ -100,8 +121,24 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
       objectSource(database, maxFiles),
       gitSource(remote, database, { maxFiles, have }),
     ];
-    const parts = { root, database, remote, sourcesFor, audit, outbox, status, log, now };
-    return { reconciler: new Reconciler(settings, parts), root, status, outbox, close };
+    const migrationsUrl = async () =>
+      options.migrationsUrl ?? (await readSecret('MIGRATIONS_DATABASE_URL', options.environment));
+    const membership = new RingMembership({
+      ring,
+      replica,
+      databaseUrl,
+      memory: await RingMemory.open(root.path, ring, now),
+      directory: resolve(options.workingDirectory, options.ringState ?? join(root.path, 'ring')),
+      isShared: options.ringState !== undefined,
+      graceMs: options.databaseGraceMs,
+      log,
+    });
+    const { nextLook } = options;
+    const reconciler = new Reconciler(settings, {
+      ...{ root, database, remote, sourcesFor, audit, outbox, status },
+      ...{ membership, migrationsUrl, nextLook, log, now },
+    });
+    return { reconciler, root, status, outbox, membership, databaseUrl, close };
   } catch (error) {
     await close();
     throw error;
@@ -123,7 +160,48 @@ async function readSettings(options: ReconcileOptions) {
     allowRewind: options.allowRewind,
     platform: await readPlatformFile(options),
     contentCheckMs: options.contentCheckMs,
+    skipMigrations: options.skipMigrations,
+    application: {
+      healthUrl: options.healthUrl,
+      notifyUrl: options.notifyUrl,
+      notifyCommand: readCommand(options.notifyCommand),
+      environment: options.environment,
+    },
   };
+}
+
+/** Replicas that cannot agree would migrate twice, and switch all at once. */
+async function refuseUnconnectedReplicas(
+  { replicas, ringState }: ReconcileOptions,
+  databaseUrl: () => Promise<string | undefined>,
+): Promise<void> {
+  if (replicas <= 1 || ringState !== undefined || (await databaseUrl()) !== undefined) return;
+  throw badInput(
+    'replicas-need-a-database',
+    `--replicas is ${replicas}, but there is no database through which they could agree`,
+    {
+      hint: 'Give all of them one DATABASE_URL; on a single host, --ring-state DIR with one directory for all.',
+    },
+  );
+}
+
+function readCommand(text: string | undefined): readonly string[] | undefined {
+  if (text === undefined) return undefined;
+  if (!text.startsWith('[')) return [text];
+  try {
+    const command: unknown = JSON.parse(text);
+    const isCommand =
+      Array.isArray(command) &&
+      command.length > 0 &&
+      command.every((part) => typeof part === 'string');
+    if (isCommand) return command as string[];
+  } catch {
+    // Said below.
+  }
+  throw badInput(
+    'invalid-notify-command',
+    `--notify-command is ${text}, expected an executable or a JSON array such as ["/bin/kill", "-HUP", "1"]`,
+  );
 }
 
 /** A ring follows a branch: what stands still cannot be deployed to. */

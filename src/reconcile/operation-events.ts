@@ -87,6 +87,26 @@ export interface TenantOutcome {
   readonly outcome: 'succeeded' | 'failed';
 }
 
+/** Something that a person did on this root. */
+export function operatorEvent(
+  facts: OperationFacts,
+  { alias, version, message, detail }: OperatorAct,
+): AuditEventInput {
+  return {
+    ...operationEvent(facts, 'succeeded', { message, ...detail }),
+    action: 'operator',
+    module: alias,
+    to: version,
+  };
+}
+
+export interface OperatorAct {
+  readonly alias: string | null;
+  readonly version: string | null;
+  readonly message: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
 function stepEvent(
   facts: OperationFacts,
   { action, alias, from, to, reason }: Step,

@@ -25,11 +25,18 @@ import type { Log } from './log.ts';
 import { commitChange } from './make-visible.ts';
 import { readLockCode } from './module-code.ts';
 import { Operation, type OperationParts, type PlannedOperation } from './operation.ts';
-import { type OperationFacts, operationEvent, tenantEvent } from './operation-events.ts';
+import {
+  type OperationFacts,
+  operationEvent,
+  operatorEvent,
+  tenantEvent,
+} from './operation-events.ts';
+import { readRequests } from './operator-requests.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
 import { OperationStopped } from './ring/ring-operation.ts';
 import { schemaWork } from './schema-work.ts';
 import type { StatusKeeper } from './status-keeper.ts';
+import { takeRequest } from './take-request.ts';
 
 export interface ReconcilerSettings {
   readonly ring: string;
@@ -59,6 +66,8 @@ export interface ReconcilerParts {
   readonly membership: RingMembership;
   /** The application's database for migrations; undefined where the pod has none. */
   readonly migrationsUrl: () => Promise<string | undefined>;
+  /** Until the branch should be looked at again; undefined when one pass is all there is. */
+  readonly nextLook: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly log: Log;
   readonly now: () => Date;
 }
@@ -97,10 +106,21 @@ export class Reconciler {
   #lastContentCheck = 0;
   /** Ends the operation under way, so that everybody plans again. */
   #stop: AbortController | undefined;
+  /** The last one that was begun. */
+  #operation: PlannedOperation | undefined;
 
   constructor(settings: ReconcilerSettings, parts: ReconcilerParts) {
     this.#settings = settings;
     this.#parts = parts;
+  }
+
+  get ring(): string {
+    return this.#settings.ring;
+  }
+
+  /** Another replica has said that there is something new. */
+  heardNews(): void {
+    this.#isDirty = true;
   }
 
   /** Makes the next pass a whole one, and stops an operation that waits or is being judged. */
@@ -109,13 +129,6 @@ export class Reconciler {
     this.#isAsked ||= isAsked;
     this.#stop?.abort(new OperationStopped(reason));
   }
-
-  /** Whether an operation of a commit other than this tip is under way. */
-  isBusyWithAnotherThan(tip: string): boolean {
-    return this.#stop !== undefined && this.#operationCommit !== tip;
-  }
-
-  #operationCommit: string | null = null;
 
   /**
    * One pass: observe → fetch → verify → plan → execute → report. What the world does wrong ends in
@@ -133,6 +146,7 @@ export class Reconciler {
     const drift = this.#findDrift();
     drift.catch(() => {}); // whoever awaits it reports it
     try {
+      await this.#takeRequests();
       return await this.#reconcileCommit(drift, signal);
     } catch (error) {
       if (signal.aborted) return 'done';
@@ -143,6 +157,26 @@ export class Reconciler {
       }
       return this.#failed(asRinglockError(error), drift, signal);
     }
+  }
+
+  /** What people asked on this pod since the last pass. */
+  async #takeRequests(): Promise<void> {
+    const { root, membership, audit, log, status } = this.#parts;
+    const { ring, replica } = this.#settings;
+    const who = { ring, replica, changes: this.#operation?.target?.changes };
+    const requests = await readRequests(root.path);
+    for (const { request, done } of requests) {
+      const taken = await takeRequest(request, membership, who);
+      await audit.append([operatorEvent(this.#facts({ name: request.by, commit: null }), taken)]);
+      log.info(`${request.by}: ${taken.message}`);
+      await done();
+      this.#isDirty = true;
+      this.#isAsked = true;
+      status.remembers(membership.memory, this.#settings.branch, new Map());
+    }
+    if (requests.length === 0) return;
+    await membership.sync();
+    await membership.announce();
   }
 
   async #failed(
@@ -314,7 +348,8 @@ export class Reconciler {
     const startedAt = this.#parts.now();
     const stop = new AbortController();
     this.#stop = stop;
-    this.#operationCommit = target.commit;
+    this.#operation = planned;
+    void this.#watchBranch(target.commit, stop);
     try {
       await status.converging();
       const parts = this.#operationParts(planned, AbortSignal.any([signal, stop.signal]));
@@ -326,6 +361,7 @@ export class Reconciler {
       if (planned.target === undefined) await this.#rememberGood(decision);
       status.degradedBy(result.degraded);
     } finally {
+      stop.abort(new OperationStopped('it is over'));
       this.#stop = undefined;
     }
     for (const { action, alias, from, to } of steps) {
@@ -340,6 +376,19 @@ export class Reconciler {
     await membership.sync();
   }
 
+  /** A newer commit supersedes an operation that is not yet committed. */
+  async #watchBranch(commit: string | null, stop: AbortController): Promise<void> {
+    const { remote, nextLook } = this.#parts;
+    if (nextLook === undefined || commit === null) return;
+    while (!stop.signal.aborted) {
+      await nextLook(stop.signal);
+      if (stop.signal.aborted) return;
+      // A server that is away supersedes nothing.
+      const tip: string = await remote.resolveBranch(this.#settings.branch).catch(() => commit);
+      if (tip !== commit) this.interrupt(`${this.#settings.branch} is at ${tip.slice(0, 12)} now`);
+    }
+  }
+
   async #planOperation(
     target: Target,
     decision: Decision,
@@ -347,10 +396,13 @@ export class Reconciler {
     resumed: string | undefined,
   ): Promise<PlannedOperation> {
     const { ring, replica, skipMigrations: skip } = this.#settings;
-    const { root, migrationsUrl, log } = this.#parts;
+    const { root, migrationsUrl, log, membership } = this.#parts;
     const { settings } = target.committed;
     const databaseUrl = await migrationsUrl();
-    const facts = { ring, replica, databaseUrl, skip, settings };
+    const { holds } = membership.memory;
+    const isAsked = decision.ringSteps.every(({ alias }) => holds.get(alias)?.withDown === true);
+    const downMode = isAsked ? ('all' as const) : ('safe' as const);
+    const facts = { ring, replica, databaseUrl, skip, settings, downMode };
     const isForRing = await this.#concernsRing(target, decision, resumed !== undefined);
     return {
       plan: decision.plan,
@@ -444,11 +496,7 @@ export class Reconciler {
     };
   }
 
-  async #isOlder(
-    database: ObjectDatabase,
-    commit: string,
-    than: string | null,
-  ): Promise<boolean> {
+  async #isOlder(database: ObjectDatabase, commit: string, than: string | null): Promise<boolean> {
     if (than === null || !(await database.has(than))) return false;
     return this.#settings.allowRewind || (await isAncestor(database, commit, than));
   }
@@ -502,9 +550,11 @@ export class Reconciler {
     const { root, membership, log, audit } = this.#parts;
     const { ring, application } = this.#settings;
     try {
+      const facts = this.#facts({ name: 'ringlock', commit });
       await followTenants({
         text: tenants,
         ring,
+        operationId: facts.operationId,
         root,
         membership,
         settings: committed.settings,
@@ -512,7 +562,6 @@ export class Reconciler {
         signal,
         log,
         record: async (event, detail) => {
-          const facts = this.#facts({ name: 'ringlock', commit });
           await audit.append([tenantEvent(facts, event, detail)]);
         },
       });

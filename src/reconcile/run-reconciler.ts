@@ -4,13 +4,17 @@ import { type HealthServer, serveHealth } from '../serve/health-server.ts';
 import type { RootStatus } from '../store/status-file.ts';
 import type { Log } from './log.ts';
 import { type OpenReconciler, openReconciler, type ReconcileOptions } from './open-reconciler.ts';
+import { watchRequests } from './operator-requests.ts';
+import { listenForNews } from './ring/ring-news.ts';
 import { Trigger, watch } from './watch.ts';
 
 export type ReconcileMode = 'once' | 'init' | 'watch';
 
-export interface RunOptions extends ReconcileOptions {
+export interface RunOptions extends Omit<ReconcileOptions, 'nextLook'> {
   readonly mode: ReconcileMode;
   readonly intervalMs: number;
+  /** Whether a connection is kept that hears what other replicas announce. */
+  readonly listenToDatabase: boolean;
   /** Where the health server listens; undefined starts none. */
   readonly listen: string | undefined;
 }
@@ -25,9 +29,12 @@ const lastDeliveryMs = 5_000;
  * @returns the last status; its exit code is exitCodeOf()
  */
 export async function runReconciler(options: RunOptions, log: Log): Promise<RootStatus> {
-  const opened = await openReconciler(options, log);
   const ending = new AbortController();
   const trigger = new Trigger();
+  const { mode, intervalMs } = options;
+  const nextLook =
+    mode === 'watch' ? (signal: AbortSignal) => trigger.look(intervalMs, signal) : undefined;
+  const opened = await openReconciler({ ...options, nextLook }, log);
   const removeHandlers = handleSignals(ending, trigger, log);
   let server: HealthServer | undefined;
   try {
@@ -44,8 +51,11 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
       if (status.current.generation !== collectedFor) await collectGarbage(opened, log);
       collectedFor = status.current.generation;
     };
-    if (options.mode === 'watch') await watch(pass, options.intervalMs, trigger, ending.signal);
+    const listening = listenForWishes(opened, options, trigger, log, ending.signal);
+    if (mode === 'watch') await watch(pass, intervalMs, trigger, ending.signal);
     else await pass(ending.signal);
+    ending.abort();
+    await listening;
     await reporter.finish();
     return status.current;
   } finally {
@@ -63,6 +73,28 @@ export function exitCodeOf(mode: ReconcileMode, { state, generation }: RootStatu
   if (mode === 'watch' || (mode === 'init' && generation !== null)) return 0;
   if (state === 'converged' || state === 'suspended') return 0;
   return state === 'refused' ? 1 : 3;
+}
+
+/** Hears a person on this pod and, where there is a database, the ring's other replicas. */
+async function listenForWishes(
+  { reconciler, root, databaseUrl }: OpenReconciler,
+  { mode, listenToDatabase }: RunOptions,
+  trigger: Trigger,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
+  const onRequest = () => {
+    reconciler.interrupt('a person asked for something', true);
+    trigger.fire();
+  };
+  const stopWatching = await watchRequests(root.path, onRequest);
+  signal.addEventListener('abort', stopWatching, { once: true });
+  if (mode !== 'watch' || !listenToDatabase) return;
+  const onNews = () => {
+    reconciler.heardNews();
+    trigger.fire();
+  };
+  await listenForNews(databaseUrl, reconciler.ring, onNews, log, signal);
 }
 
 /** After the report: what an operation left over is nobody's reason to wait. */
@@ -133,8 +165,8 @@ class Reporter {
 
   /** Changes whenever a pass has left an event in the audit. */
   #auditedState(): string {
-    const { generation, last_error } = this.#opened.status.current;
-    return `${generation} ${last_error?.code} ${last_error?.message}`;
+    const { generation, last_error, holds } = this.#opened.status.current;
+    return JSON.stringify([generation, last_error?.code, last_error?.message, holds]);
   }
 
   async #reportOnce(): Promise<void> {

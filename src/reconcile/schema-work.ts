@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { refused } from '../errors.ts';
 import {
   hasMigrations,
   type SchemaAhead,
@@ -6,7 +7,6 @@ import {
   type SchemaOptions,
   withSchema,
 } from '../lifecycle/schema.ts';
-import { refused } from '../errors.ts';
 import { defaultMigrations, type Settings } from '../repo/settings.ts';
 import type { ModuleCode } from './module-code.ts';
 import type { RingWork } from './ring/ring-operation.ts';
@@ -17,6 +17,8 @@ export interface SchemaFacts {
   /** The application's database; undefined where the pod has none. */
   readonly databaseUrl: string | undefined;
   readonly skip: boolean;
+  /** `all`: a person asked that also what is not marked as safe goes down. */
+  readonly downMode: 'safe' | 'all';
   readonly settings: Settings;
 }
 
@@ -66,9 +68,10 @@ export async function schemaWork(
     signal,
   });
   const down =
-    (from: readonly SchemaModule[], to: readonly SchemaModule[]) => (signal: AbortSignal) =>
+    (from: readonly SchemaModule[], to: readonly SchemaModule[], mode: 'safe' | 'all') =>
+    (signal: AbortSignal) =>
       withSchema(using(signal), async (schema) => {
-        const { ran, ahead } = await schema.down(to, from, 'safe');
+        const { ran, ahead } = await schema.down(to, from, mode);
         onAhead(ahead);
         return `${ran.length} down, ${ahead.length} ahead`;
       });
@@ -97,9 +100,9 @@ export async function schemaWork(
     undo: {
       key: 'schema back',
       idempotent: true,
-      run: down([...targets].reverse(), [...befores].reverse()),
+      run: down([...targets].reverse(), [...befores].reverse(), 'safe'),
     },
-    down: { key: 'schema down', idempotent: true, run: down(befores, targets) },
+    down: { key: 'schema down', idempotent: true, run: down(befores, targets, facts.downMode) },
   };
 }
 

@@ -109,7 +109,7 @@ export class StatusKeeper {
 
   /** Converged, unless something sick is left or kept out. */
   #settled(): Pick<RootStatus, 'state' | 'last_error'> {
-    const { degraded, held, last_error: known } = this.#current;
+    const { degraded = null, held = {}, last_error: known } = this.#current;
     const say = (code: string, message: string) => {
       const isSame = known?.code === code && known.message === message;
       return { code, message, at: isSame ? known.at : this.#now().toISOString() };

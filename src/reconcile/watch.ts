@@ -2,10 +2,27 @@
 export class Trigger {
   #pending = false;
   #wake: (() => void) | undefined;
+  readonly #lookers = new Set<() => void>();
 
   fire(): void {
     this.#pending = true;
     this.#wake?.();
+    for (const look of this.#lookers) look();
+  }
+
+  /** Waits as wait() does, beside it: a trigger fired meanwhile stays one for wait(). */
+  async look(ms: number, signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        this.#lookers.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#lookers.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
   }
 
   /** Waits until fired, aborted, or the time is over; a trigger fired meanwhile counts. */

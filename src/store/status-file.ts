@@ -30,16 +30,17 @@ export interface RootStatus {
   /** Audit events not yet in Postgres; null without a database. */
   readonly outbox_pending: number | null;
   readonly ringlock_version: string;
+  // What follows is absent from the status of a version before.
   /** The operation under way; null when there is none. */
-  readonly operation: StatusOperation | null;
+  readonly operation?: StatusOperation | null;
   /** Modules that a person keeps at a version, by alias; a null version keeps it out. */
-  readonly holds: Readonly<Record<string, StatusHold>>;
+  readonly holds?: Readonly<Record<string, StatusHold>>;
   /** Modules at their last good version because a newer one failed: alias → why. */
-  readonly held: Readonly<Record<string, string>>;
+  readonly held?: Readonly<Record<string, string>>;
   /** Why the application is not well with what is served; null when it is, or is not asked. */
-  readonly degraded: string | null;
+  readonly degraded?: string | null;
   /** Whether a rewind would be seen: false for a first contact without a seed or a ring that knows. */
-  readonly anchored: boolean;
+  readonly anchored?: boolean;
 }
 
 export interface StatusOperation {

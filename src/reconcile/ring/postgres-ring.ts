@@ -106,10 +106,14 @@ class PostgresRing implements RingOperation {
   }
 
   async once(work: RingWork): Promise<void> {
-    await this.#holding('once', () => this.#refuseTurnedBack(), async () => {
-      await this.#refuseTurnedBack();
-      await this.#runOnce(work);
-    });
+    await this.#holding(
+      'once',
+      () => this.#refuseTurnedBack(),
+      async () => {
+        await this.#refuseTurnedBack();
+        await this.#runOnce(work);
+      },
+    );
   }
 
   async takeTurn(): Promise<'granted' | 'reverting'> {
@@ -157,7 +161,11 @@ class PostgresRing implements RingOperation {
     const row = await this.#session.run((client) => readOperation(client, this.id));
     const isFree = after === 'reverting' ? haveAllReturned(row.view) : haveAllSettled(row.view);
     if (!isFree) return;
-    await this.#holding('once', async () => {}, () => this.#runOnce(work));
+    await this.#holding(
+      'once',
+      async () => {},
+      () => this.#runOnce(work),
+    );
     await this.#session.transact((client) =>
       client.query(
         `update ring_operations set finished_at = now(),

@@ -1,10 +1,11 @@
+import type pg from 'pg';
 import { withDatabase } from '../../audit/database.ts';
 import { ensureSchema } from '../../audit/schema.ts';
 import { environmentFailed, RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
-import { announceNews } from './ring-news.ts';
 import { joinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
+import { announceNews } from './ring-news.ts';
 import type { RingOperation, RingTarget } from './ring-operation.ts';
 import { joinAlone } from './solo-ring.ts';
 
@@ -97,6 +98,37 @@ export class RingMembership {
       log.warn('the database is away: this replica goes on alone', { reason: error.message });
       return joinAlone(alone, target);
     }
+  }
+
+  /**
+   * Does work that one replica does for the ring, with the ring's memory at hand; another that does it
+   * now makes this a call for nothing. With the database away nothing is done.
+   *
+   * @param use gets a connection where there is a database
+   */
+  async alone(what: string, use: (client: pg.Client | undefined) => Promise<void>): Promise<void> {
+    const url = await this.#options.databaseUrl();
+    if (url === undefined) return use(undefined);
+    if (this.#connection !== 'database') return;
+    await withDatabase(url, async (client) => {
+      const { rows } = await client.query<{ taken: boolean }>(
+        'select pg_try_advisory_lock(hashtextextended($1, 0)) as taken',
+        [`ringlock ${what} ${this.#options.ring}`],
+      );
+      if (rows[0]?.taken !== true) return;
+      await this.memory.sync(client);
+      await use(client);
+    });
+  }
+
+  /** Runs statements for the ring; undefined without a database. @throws RinglockError `database-…` */
+  async withClient<T>(use: (client: pg.Client) => Promise<T>): Promise<T | undefined> {
+    const url = await this.#options.databaseUrl();
+    if (url === undefined) return undefined;
+    return withDatabase(url, async (client) => {
+      await ensureSchema(client);
+      return use(client);
+    });
   }
 
   #requireGrace(error: RinglockError, hasRingWork: boolean): void {

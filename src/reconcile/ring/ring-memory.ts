@@ -23,6 +23,13 @@ export interface GoodLock {
   readonly commit: string | null;
 }
 
+interface KnownTenants {
+  readonly text: string;
+  /** Aliases that the ring had then. */
+  readonly installed: readonly string[];
+  readonly next?: { readonly text: string; readonly begun: readonly string[] };
+}
+
 /**
  * What a ring knows: holds, failed sets, the last good lock, the commit it is at (DESIGN section 6). Kept
  * in `<root>/ring-memory.json` and, for all replicas, in Postgres; the two are merged record by record,
@@ -72,9 +79,9 @@ export class RingMemory {
     return this.#value<{ commit: string }>('anchor', branch)?.commit;
   }
 
-  /** The text of the tenants.yaml whose events were fired last. */
-  get tenants(): string | undefined {
-    return this.#value<{ text: string }>('tenants')?.text;
+  /** The tenants.yaml whose events were fired last, and what was begun of the next one. */
+  get tenants(): KnownTenants | undefined {
+    return this.#value<KnownTenants>('tenants');
   }
 
   hold(alias: string, hold: LocalHold): Promise<void> {
@@ -99,8 +106,7 @@ export class RingMemory {
    */
   async retry(aliases: readonly string[]): Promise<FailedSet[]> {
     const forgotten = this.failures.filter(
-      ({ changes }) =>
-        aliases.length === 0 || changes.some(({ alias }) => aliases.includes(alias)),
+      ({ changes }) => aliases.length === 0 || changes.some(({ alias }) => aliases.includes(alias)),
     );
     for (const { changes } of forgotten) await this.#put('failure', changesKey(changes), null);
     return forgotten;
@@ -115,9 +121,22 @@ export class RingMemory {
     return this.#put('anchor', branch, { commit });
   }
 
-  markTenants(text: string): Promise<void> {
-    if (this.tenants === text) return Promise.resolve();
-    return this.#put('tenants', '', { text });
+  markTenants(known: Pick<KnownTenants, 'text' | 'installed'>): Promise<void> {
+    return this.#put('tenants', '', known);
+  }
+
+  /**
+   * Notes that an event on the way to the next tenants.yaml is about to be fired.
+   *
+   * @returns false when that was noted before
+   */
+  async beginTenantEvent(next: string, event: string): Promise<boolean> {
+    const known = this.tenants;
+    if (known === undefined) return true;
+    const begun = known.next?.text === next ? known.next.begun : [];
+    if (begun.includes(event)) return false;
+    await this.#put('tenants', '', { ...known, next: { text: next, begun: [...begun, event] } });
+    return true;
   }
 
   /**

@@ -123,7 +123,10 @@ export class RingSession {
 
   #beat(): void {
     const silent = new Promise<never>((_, reject) => {
-      setTimeout(() => reject(new Error('timeout: the database does not answer')), answerMs).unref();
+      setTimeout(
+        () => reject(new Error('timeout: the database does not answer')),
+        answerMs,
+      ).unref();
     });
     Promise.race([this.#client.query('select 1'), silent]).catch((error) => this.#lose(error));
   }
@@ -138,7 +141,9 @@ export class RingSession {
       }),
     );
     // A socket that answers no more is not waited for.
-    (this.#client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    (
+      this.#client as unknown as { connection: { stream: { destroy(): void } } }
+    ).connection.stream.destroy();
   }
 
   #failed(error: unknown): RinglockError {

@@ -6,6 +6,7 @@ import { RinglockError } from '../../errors.ts';
 import { writeFileAtomically } from '../../store/atomic-file.ts';
 import { ownersPath } from '../../store/layout.ts';
 import { type Owner, takeRoot } from '../../store/owner.ts';
+import type { RingMemory } from './ring-memory.ts';
 import {
   interrupted,
   type Outcome,
@@ -15,7 +16,6 @@ import {
   type RingWork,
   type Verdict,
 } from './ring-operation.ts';
-import type { RingMemory } from './ring-memory.ts';
 
 export interface SoloRingOptions {
   /** Where the steps are written: in the root, or a directory that replicas of one host share. */

@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync, watch } from 'node:fs';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import type { LockEntry } from '../repo/lock.ts';
+import { writeFileAtomically } from '../store/atomic-file.ts';
+import { isAbsent } from '../store/disk-error.ts';
+
+/** What a person asks of a running reconciler, by a file in its root. */
+export type OperatorRequest =
+  | {
+      readonly kind: 'hold';
+      readonly alias: string;
+      readonly entry: LockEntry;
+      readonly reason: string;
+      /** Also the steps down that are not marked as safe. */
+      readonly withDown: boolean;
+    }
+  | { readonly kind: 'unhold'; readonly alias: string }
+  /** Empty: everything that failed. */
+  | { readonly kind: 'retry'; readonly aliases: readonly string[] }
+  | { readonly kind: 'abort'; readonly reason: string };
+
+export type FiledRequest = OperatorRequest & {
+  readonly id: string;
+  /** Login of who asked. */
+  readonly by: string;
+  /** RFC 3339, UTC. */
+  readonly at: string;
+};
+
+/** Where requests are filed; whoever may write there may operate the root. */
+export function requestsPath(root: string): string {
+  return join(root, 'requests');
+}
+
+/** Files a request for the reconciler of a root, which takes it at once. @returns its path */
+export async function fileRequest(root: string, request: OperatorRequest): Promise<string> {
+  const filed: FiledRequest = {
+    ...request,
+    id: randomUUID(),
+    by: loginName(),
+    at: new Date().toISOString(),
+  };
+  const path = join(requestsPath(root), `${Date.now()}-${filed.id}.json`);
+  await mkdir(requestsPath(root), { recursive: true });
+  await writeFileAtomically(path, `${JSON.stringify(filed, null, 2)}\n`, { mode: 0o644 });
+  return path;
+}
+
+/** Calls `onRequest` when a request is filed, as far as the file system tells; @returns what ends it */
+export async function watchRequests(root: string, onRequest: () => void): Promise<() => void> {
+  const directory = requestsPath(root);
+  await mkdir(directory, { recursive: true });
+  try {
+    const watcher = watch(directory, (_, name) => {
+      if (name?.endsWith('.json') && !name.startsWith('.') && existsSync(join(directory, name))) {
+        onRequest();
+      }
+    });
+    watcher.on('error', () => {});
+    return () => watcher.close();
+  } catch {
+    return () => {}; // Every pass looks for itself.
+  }
+}
+
+/** Requests that wait, oldest first, each with what says that it is done; what is no request is dropped. */
+export async function readRequests(
+  root: string,
+): Promise<{ request: FiledRequest; done: () => Promise<void> }[]> {
+  const directory = requestsPath(root);
+  const found: { request: FiledRequest; done: () => Promise<void> }[] = [];
+  for (const name of (await namesIn(directory)).sort()) {
+    if (!name.endsWith('.json') || name.startsWith('.')) continue;
+    const path = join(directory, name);
+    const done = () => rm(path, { force: true });
+    const request = await readFiled(path);
+    if (request === undefined) await done();
+    else found.push({ request, done });
+  }
+  return found;
+}
+
+async function readFiled(path: string): Promise<FiledRequest | undefined> {
+  try {
+    const request = JSON.parse(await readFile(path, 'utf8')) as FiledRequest;
+    const isKnown = ['hold', 'unhold', 'retry', 'abort'].includes(request.kind);
+    return isKnown && typeof request.by === 'string' ? request : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
+}
+
+export function loginName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A uid without a name, as containers have.
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
+}
