@@ -2,6 +2,7 @@ import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
 
 /** Every command by its path, loaded only when it is called. */
 const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
+  abort: async () => (await import('./commands/abort.ts')).AbortCommand,
   'audit write-sqlite': async () =>
     (await import('./commands/audit-write-sqlite.ts')).AuditWriteSqliteCommand,
   bump: async () => (await import('./commands/bump.ts')).BumpCommand,
@@ -19,6 +20,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   lock: async () => (await import('./commands/lock.ts')).LockCommand,
   new: async () => (await import('./commands/new.ts')).NewCommand,
   reconcile: async () => (await import('./commands/reconcile.ts')).ReconcileCommand,
+  retry: async () => (await import('./commands/retry.ts')).RetryCommand,
   'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,

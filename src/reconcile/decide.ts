@@ -30,6 +30,8 @@ export interface DecideInput {
   readonly connection: Connection;
   /** What this image is; undefined takes the lock's word. */
   readonly platform: string | undefined;
+  /** Whether git is away: what is not here is then not asked for ahead. */
+  readonly isOffline: boolean;
   readonly sourcesFor: (settings: Settings, have: readonly string[]) => readonly ModuleSource[];
 }
 
@@ -62,7 +64,7 @@ export async function decide(input: DecideInput): Promise<Decision> {
   const current = await root.current();
   await refuseOtherBytes(root, committed.lock);
   const sources = sourcesOf(input, current, committed.lock);
-  await prefetch(root, committed.lock, sources);
+  if (!input.isOffline) await prefetch(root, committed.lock, sources);
   const good = memory.good;
   const lastGood =
     good?.lock ?? (root.journal.unfinished() === undefined ? current?.lock : undefined);
@@ -81,7 +83,7 @@ export async function decide(input: DecideInput): Promise<Decision> {
     good !== undefined &&
     good.digest !== lockDigest(wanted.lock);
   const desired = isFirstStep ? { ...wanted, lock: good.lock } : wanted;
-  await prefetch(root, desired.lock, sources);
+  if (!input.isOffline) await prefetch(root, desired.lock, sources);
   const graph = await readGraph(desired.lock, root, objects);
   const decided = plan({
     lock: desired.lock,

@@ -85,6 +85,8 @@ interface Target {
   readonly subject: string;
   /** Whether a person asked on this pod. */
   readonly isAsked: boolean;
+  /** Whether it is what was known before, with git away or its tip refused. */
+  readonly isKnown: boolean;
 }
 
 /** Passes that follow each other at once: a stopped operation, a revert and what it leaves to do. */
@@ -276,6 +278,7 @@ export class Reconciler {
       actor: { name: `${name} <${email}>`, commit: deployed.oid },
       subject: deployed.message.split('\n', 1)[0] ?? '',
       isAsked: this.#isAsked,
+      isKnown: false,
     };
   }
 
@@ -321,6 +324,7 @@ export class Reconciler {
       memory,
       connection,
       platform: this.#settings.platform,
+      isOffline: target.isKnown,
       sourcesFor,
     });
     status.remembers(memory, this.#settings.branch, decision.desired.held);
@@ -531,7 +535,8 @@ export class Reconciler {
   async #knownTarget(current: Generation): Promise<Target> {
     const { commit } = current;
     const actor = { name: 'ringlock', commit };
-    const known = { commit, actor, subject: '', isAsked: this.#isAsked, tenants: undefined };
+    const isAsked = this.#isAsked;
+    const known = { commit, actor, subject: '', isAsked, isKnown: true, tenants: undefined };
     try {
       if (commit !== null) {
         const platform = await readCommitted(this.#parts.database, commit);

@@ -72,7 +72,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
 export function exitCodeOf(mode: ReconcileMode, { state, generation }: RootStatus): 0 | 1 | 3 {
   if (mode === 'watch' || (mode === 'init' && generation !== null)) return 0;
   if (state === 'converged' || state === 'suspended') return 0;
-  return state === 'refused' ? 1 : 3;
+  return state === 'refused' || state === 'held' ? 1 : 3;
 }
 
 /** Hears a person on this pod and, where there is a database, the ring's other replicas. */

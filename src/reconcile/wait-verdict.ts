@@ -38,7 +38,7 @@ export function waitVerdict(
       const reason = `${replica} sees ${short(commit)}, in which the change was changed again`;
       return { kind: 'failed', code: 'undone', reason };
     }
-    if (state === 'refused' && relation === 'contains') {
+    if ((state === 'refused' || state === 'held') && relation === 'contains') {
       const reason = `${replica} refused ${short(commit)}: ${last_error?.message ?? 'no reason given'}`;
       return { kind: 'failed', code: 'refused', reason };
     }

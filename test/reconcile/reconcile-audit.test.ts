@@ -51,7 +51,8 @@ describe('what a reconciler leaves in Postgres', { concurrency: 2 }, () => {
     for (const version of ['1.0.1', '1.0.2', '1.1.0']) {
       release(platform, 'Orders', version);
       deploy(platform, `Orders ${version}`);
-      const { code, stderr } = await reconcileOnce({ repo, root }, [], { DATABASE_URL: away });
+      const grace = ['--database-grace', '1ms'];
+      const { code, stderr } = await reconcileOnce({ repo, root }, grace, { DATABASE_URL: away });
       assert.equal(code, 0, stderr);
       assert.doesNotMatch(stderr, /secret-word/);
     }

@@ -5,6 +5,7 @@ import { environmentFailed, RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
 import { joinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
+import { DatabaseAbsence } from './database-absence.ts';
 import { announceNews } from './ring-news.ts';
 import type { RingOperation, RingTarget } from './ring-operation.ts';
 import { joinAlone } from './solo-ring.ts';
@@ -41,12 +42,13 @@ export class RingMembership {
   readonly #options: MembershipOptions;
   #connection: Connection = 'alone';
   #failure: RinglockError | undefined;
-  #awaySince: number | undefined;
+  readonly #absence: DatabaseAbsence;
   #syncing: Promise<boolean> | undefined;
 
   constructor(options: MembershipOptions) {
     this.memory = options.memory;
     this.#options = options;
+    this.#absence = new DatabaseAbsence(options.directory);
   }
 
   /** As the last sync found it. */
@@ -89,12 +91,12 @@ export class RingMembership {
         { ring, replica, databaseUrl, isOlder, signal, log },
         target,
       );
-      this.#awaySince = undefined;
+      await this.#absence.end();
       return joined;
     } catch (error) {
       if (!(error instanceof RinglockError) || error.code !== 'database-unreachable') throw error;
-      this.#isAway(error);
-      this.#requireGrace(error, hasRingWork);
+      await this.#isAway(error);
+      await this.#requireGrace(error, hasRingWork);
       log.warn('the database is away: this replica goes on alone', { reason: error.message });
       return joinAlone(alone, target);
     }
@@ -131,9 +133,9 @@ export class RingMembership {
     });
   }
 
-  #requireGrace(error: RinglockError, hasRingWork: boolean): void {
+  async #requireGrace(error: RinglockError, hasRingWork: boolean): Promise<void> {
     const { graceMs } = this.#options;
-    const waited = performance.now() - (this.#awaySince ?? performance.now());
+    const waited = await this.#absence.lastsFor();
     if (!hasRingWork && waited >= graceMs) return;
     throw environmentFailed(error.code, error.message, {
       hint: hasRingWork
@@ -142,8 +144,8 @@ export class RingMembership {
     });
   }
 
-  #isAway(error: RinglockError): void {
-    this.#awaySince ??= performance.now();
+  async #isAway(error: RinglockError): Promise<void> {
+    await this.#absence.begin();
     this.#connection = 'away';
     if (this.#failure?.message !== error.message) {
       this.#options.log.warn(`the ring's memory waits: ${error.message}`);
@@ -163,12 +165,12 @@ export class RingMembership {
         return this.memory.sync(client);
       });
       this.#connection = 'database';
-      this.#awaySince = undefined;
+      await this.#absence.end();
       this.#failure = undefined;
       return isNews;
     } catch (error) {
       if (!(error instanceof RinglockError) || error.exitCode !== 3) throw error;
-      this.#isAway(error);
+      await this.#isAway(error);
       return false;
     }
   }

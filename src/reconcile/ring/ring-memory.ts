@@ -36,13 +36,13 @@ interface KnownTenants {
  * so that what was said while the database was away reaches it, and a fresh disk forgets nothing.
  */
 export class RingMemory {
-  readonly #path: string;
+  readonly #path: string | undefined;
   readonly #ring: string;
   readonly #now: () => Date;
   #records: ReadonlyMap<string, MemoryRecord>;
 
   private constructor(
-    path: string,
+    path: string | undefined,
     ring: string,
     now: () => Date,
     records: ReadonlyMap<string, MemoryRecord>,
@@ -57,6 +57,11 @@ export class RingMemory {
   static async open(root: string, ring: string, now: () => Date): Promise<RingMemory> {
     const path = join(root, 'ring-memory.json');
     return new RingMemory(path, ring, now, await readRecords(path));
+  }
+
+  /** A memory that is kept in no file: for a person who speaks to the ring's database. */
+  static without(ring: string, now: () => Date): RingMemory {
+    return new RingMemory(undefined, ring, now, new Map());
   }
 
   /** By alias. */
@@ -187,7 +192,9 @@ export class RingMemory {
 
   async #write(records: ReadonlyMap<string, MemoryRecord>): Promise<void> {
     const file = { format: 1, ring: this.#ring, records: [...records.values()] };
-    await writeFileAtomically(this.#path, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o644 });
+    if (this.#path !== undefined) {
+      await writeFileAtomically(this.#path, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o644 });
+    }
     this.#records = records;
   }
 }
