@@ -21,6 +21,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   new: async () => (await import('./commands/new.ts')).NewCommand,
   reconcile: async () => (await import('./commands/reconcile.ts')).ReconcileCommand,
   retry: async () => (await import('./commands/retry.ts')).RetryCommand,
+  rollback: async () => (await import('./commands/rollback.ts')).RollbackCommand,
   'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,

@@ -50,6 +50,16 @@ export class StatusCommand extends BaseCommand {
       if (error !== null)
         this.say(`\n${ring} ${replica}: ${error.message} (${error.code}, ${error.at})`);
     }
+    for (const { ring, replica, holds = {}, held = {}, operation } of replicas) {
+      const where = `${ring} ${replica}`;
+      for (const [alias, { version, reason, by }] of Object.entries(holds)) {
+        this.say(`\n${where}: ${by} holds ${alias} at ${version ?? 'nothing'}: ${reason}`);
+      }
+      for (const [alias, reason] of Object.entries(held)) {
+        this.say(`\n${where}: ${alias} stays at its last good version: ${reason}`);
+      }
+      if (operation) this.say(`\n${where}: ${operation.phase} since ${operation.since}`);
+    }
     return this.exitCode ? statusExitCode(replicas) : 0;
   }
 }

@@ -9,8 +9,8 @@ import { changesKey } from '../plan/desired-lock.ts';
 import { requireRingName } from '../repo/names.ts';
 import { fileRequest, loginName, type OperatorRequest } from './operator-requests.ts';
 import { abortOperation } from './ring/abort-operation.ts';
-import { announceNews } from './ring/ring-news.ts';
 import { RingMemory } from './ring/ring-memory.ts';
+import { announceNews } from './ring/ring-news.ts';
 
 /** Where a person's wish goes: to the reconciler of one root, or to a ring through its database. */
 export interface Addressee {

@@ -14,7 +14,7 @@ export interface HealthServer {
 
 /**
  * Serves `/healthz` (the process lives), `/readyz` (200 once a complete generation serves, the lock's
- * or the last good one) and `/api/health`.
+ * or the last good one), `/api/health` and `/metrics`.
  *
  * @param listen `port`, `host:port` or `[v6]:port`; the host is 127.0.0.1 when not given
  * @throws RinglockError `invalid-listen-address`, `listen-failed`
@@ -47,14 +47,25 @@ function healthApp(status: () => RootStatus): Hono {
   app.get('/api/health', (context) => {
     const now = status();
     return context.json({
-      status: now.generation === null ? 'starting' : 'ok',
+      status: now.generation === null ? 'starting' : now.degraded ? 'degraded' : 'ok',
       ring: { name: now.ring, lock_path: lockFile(now.ring) },
       state: now.state,
       commit: now.commit,
       converged_commit: now.converged_commit,
       generation: now.generation,
       modules: now.modules,
+      holds: now.holds ?? {},
+      held: now.held ?? {},
+      degraded: now.degraded ?? null,
+      operation: now.operation ?? null,
       last_error: now.last_error,
+    });
+  });
+  app.get('/metrics', async (context) => {
+    // Loaded when it is first asked for.
+    const { metricsText } = await import('./metrics.ts');
+    return context.text(await metricsText(status()), 200, {
+      'content-type': 'text/plain; version=0.0.4; charset=utf-8',
     });
   });
   return app;

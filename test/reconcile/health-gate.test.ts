@@ -27,7 +27,8 @@ interface Pod {
 async function createPod(t: TestContext, sick: readonly string[], ring = 'canary'): Promise<Pod> {
   const platform = createPlatform(t);
   platform.write({
-    'manifests/ringlock.yaml': 'health:\n  url: http://127.0.0.1:1/\n  timeout: 1500ms\n  stableFor: 50ms\n  interval: 20ms\n',
+    'manifests/ringlock.yaml':
+      'health:\n  url: http://127.0.0.1:1/\n  timeout: 1500ms\n  stableFor: 50ms\n  interval: 20ms\n',
   });
   deploy(platform, 'Ask for health');
   const repo = platform.addRemote(t);
