@@ -148,7 +148,7 @@ describe('migrations going up', () => {
       module('products', '1.0.0', {
         // A dump begins like this.
         '0001_a.up.sql': `select pg_catalog.set_config('search_path', '', false);
-          set statement_timeout = 1; set default_transaction_read_only = on;
+          set default_transaction_read_only = on;
           create temp table passing (); create table public.a ()`,
         '0002_b.up.sql': `create temp table passing (); create table b ();
           set role app_${new URL(url).pathname.slice(3)}`,
