@@ -111,6 +111,9 @@ async function runInside(session: SchemaSession, run: Run, elapsed: () => number
       isOfFile = true;
       await client.query(run.at.file.sql);
       isOfFile = false;
+      // `set role` is how a migration gives its tables an owner; the row is ours.
+      await client.query('reset session authorization; reset role');
+      await setTimeouts(session, true);
       await options.fault?.(`${run.direction}:ran`);
       const fence = `pg_current_xact_id()::text = '${transaction}' and ${lockFence}` as Fence;
       if ((await run.finish(fence, elapsed())) !== 1) throw lostTransaction(run.at);
@@ -136,8 +139,9 @@ async function runOutside(session: SchemaSession, run: Run, elapsed: () => numbe
     }
     await options.fault?.(`${run.direction}:ran`);
   }
-  const isOpen = client.getTransactionStatus() !== 'I';
-  if (isOpen || (await run.finish(lockFence, elapsed())) !== 1) throw lostTransaction(run.at);
+  if (client.getTransactionStatus() !== 'I') throw lostTransaction(run.at);
+  await resetConnection(session);
+  if ((await run.finish(lockFence, elapsed())) !== 1) throw lostTransaction(run.at);
 }
 
 type Fence = string & { readonly __fence: unique symbol };

@@ -10,6 +10,7 @@ import {
   type UndoPlan,
 } from './schema-plan.ts';
 import type { SchemaSession } from './schema-session.ts';
+import { aheadSince } from './schema-table.ts';
 import { causeOf } from './schema-up.ts';
 
 /** A migration that is in the database although no ring's version contains it. */
@@ -126,12 +127,12 @@ async function markAhead(
   { alias, name }: { readonly alias: string; readonly name: string },
   reason: string,
 ): Promise<SchemaAhead> {
-  const { rows } = await client.query<{ since: Date }>(
+  const { rows } = await client.query<{ since: string }>(
     `update ${table} set
        rings = array_remove(rings, $3), joined = joined - $3::text,
        ahead_since = coalesce(ahead_since, now()), ahead_reason = $4
-     where module = $1 and name = $2 returning ahead_since as since`,
+     where module = $1 and name = $2 returning ${aheadSince} as since`,
     [alias, name, options.ring, reason],
   );
-  return { alias, name, reason, since: (rows[0]?.since ?? new Date()).toISOString() };
+  return { alias, name, reason, since: rows[0]?.since ?? '' };
 }

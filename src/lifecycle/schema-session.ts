@@ -65,7 +65,7 @@ async function setUpConnection(client: pg.Client, options: SchemaOptions): Promi
     tcp_keepalives_idle: '10',
     tcp_keepalives_interval: '5',
     tcp_keepalives_count: '4',
-    client_connection_check_interval: '5s',
+    client_connection_check_interval: '2s',
   };
   // Older servers lack some of them.
   await client.query(

@@ -70,11 +70,14 @@ export async function findMigrationTable(
   );
 }
 
+/** As ISO 8601. */
+export const aheadSince = `to_char(ahead_since at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
 export async function readMigrationRows(client: pg.Client, table: string): Promise<MigrationRow[]> {
   const { rows } = await client.query<Omit<MigrationRow, 'joined'> & { joined: unknown }>(
     `select module as alias, name, checksum, version, rings, state, operation_id as "operationId",
             coalesce(to_jsonb(m) -> 'joined', '{}') as joined,
-            to_char(ahead_since at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "aheadSince",
+            ${aheadSince} as "aheadSince",
             to_jsonb(m) ->> 'ahead_reason' as "aheadReason"
      from ${table} m order by module collate "C", name collate "C"`,
   );
