@@ -206,7 +206,9 @@ function failure(
 ): RinglockError {
   const words = lastWords(output);
   return refused(code, `${called(call)} ${what}${words === '' ? '' : `: ${words}`}`, {
-    hint: hint ?? 'Its output says why; the version before goes on serving.',
+    hint:
+      hint ??
+      `Its output says why; ${call.tenant === undefined ? 'the version before goes on serving' : 'the operation goes on'}.`,
     cause,
     details: {
       module: call.alias,

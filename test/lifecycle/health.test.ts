@@ -5,7 +5,7 @@ import { type HealthCheck, probeHealth, waitForHealth } from '../../src/lifecycl
 import { onEnd } from '../support/cleanup.ts';
 import { freePort } from '../support/postgres.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { errorOf, serve } from './support.ts';
+import { errorOf, fullListener, serve } from './support.ts';
 
 const checkOf = (url: string, more: Partial<HealthCheck> = {}): HealthCheck => ({
   url,
@@ -93,7 +93,7 @@ describe('one health probe', () => {
       response.write('x', () => request.url === '/broken' && response.destroy());
     });
     assert.equal((await probeHealth(checkOf(`${url}/broken`), never)).healthy, true);
-    const slow = checkOf(`${url}/slow`, { probeTimeoutMs: 200 });
+    const slow = checkOf(`${url}/slow`, { probeTimeoutMs: 1000 });
     assert.equal((await probeHealth(slow, never)).healthy, true);
   });
 
@@ -111,6 +111,15 @@ describe('one health probe', () => {
     assert.match(dropped.reason, /cannot be reached: connection (closed|reset)/);
     const slow = await probeHealth(checkOf(url, { probeTimeoutMs: 50 }), never);
     assert.deepEqual(slow, { healthy: false, reason: `${url} does not answer within 50 ms` });
+  });
+
+  it('gives a connection that does not come about no longer than an answer', async (t) => {
+    const url = await fullListener(t);
+    const started = performance.now();
+    const health = await probeHealth(checkOf(url, { probeTimeoutMs: 100 }), never);
+    assert.deepEqual(health, { healthy: false, reason: `${url} does not answer within 100 ms` });
+    // The HTTP client's own limit for a connection is 10 s.
+    assert.ok(performance.now() - started < 8000);
   });
 
   it('is not healthy when something else than HTTP answers', async (t) => {
@@ -143,21 +152,22 @@ describe('one health probe', () => {
   });
 
   it('asks no proxy', async (t) => {
-    const proxied: string[] = [];
-    const proxy = await serve(t, (request, response) => {
-      proxied.push(String(request.url));
-      response.end();
-    });
-    const before = process.env['http_proxy'];
-    process.env['http_proxy'] = proxy.url;
+    let proxied = 0;
+    const proxy = await serve(t, (_, response) => response.end());
+    proxy.server.on('connection', () => proxied++);
+    const settings = { http_proxy: proxy.url, HTTP_PROXY: proxy.url, no_proxy: '', NO_PROXY: '' };
+    const before = Object.keys(settings).map((name) => [name, process.env[name]] as const);
+    Object.assign(process.env, settings);
     try {
-      const { url } = await answering(t, 503);
-      assert.equal((await probeHealth(checkOf(url), never)).healthy, false);
+      const { url } = await answering(t, 204);
+      assert.equal((await probeHealth(checkOf(url), never)).reason, `${url} answers 204`);
     } finally {
-      if (before === undefined) delete process.env['http_proxy'];
-      else process.env['http_proxy'] = before;
+      for (const [name, value] of before) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
     }
-    assert.deepEqual(proxied, []);
+    assert.equal(proxied, 0);
   });
 
   it('ends with the reason when it is aborted', async (t) => {
@@ -221,7 +231,7 @@ describe('waiting for health', () => {
 
   it('gives the last bad answer when the time is up', async (t) => {
     const { url } = await answering(t, 500, 503);
-    const health = await waitForHealth(checkOf(url, { timeoutMs: 100 }), never);
+    const health = await waitForHealth(checkOf(url, { timeoutMs: 500 }), never);
     assert.equal(health.healthy, false);
     assert.equal(health.reason, `${url} answers 503, expected 2xx`);
     assert.ok(health.probes > 1);
@@ -232,7 +242,7 @@ describe('waiting for health', () => {
     const { url } = await serve(t, (_, response) => {
       if (asked++ === 0) response.writeHead(503).end();
     });
-    const health = await waitForHealth(checkOf(url, { timeoutMs: 200 }), never);
+    const health = await waitForHealth(checkOf(url, { timeoutMs: 1000 }), never);
     assert.equal(health.reason, `${url} answers 503, expected 2xx`);
     const { url: silent } = await serve(t, () => {});
     const none = await waitForHealth(checkOf(silent, { timeoutMs: 100 }), never);
@@ -241,12 +251,12 @@ describe('waiting for health', () => {
 
   it('says that it was healthy, but not for long enough', async (t) => {
     const { url } = await answering(t, 503, 200);
-    const check = checkOf(url, { stableForMs: 60_000, timeoutMs: 300 });
+    const check = checkOf(url, { stableForMs: 60_000, timeoutMs: 1000 });
     const { healthy, reason } = await waitForHealth(check, never);
     assert.equal(healthy, false);
     assert.match(
       reason,
-      /was healthy for \d+ ms of 60 s when the time was up; before that, .* answers 503, expected 2xx$/,
+      /was healthy for [\d.]+ m?s of 60 s when the time was up; before that, .* answers 503, expected 2xx$/,
     );
   });
 

@@ -95,11 +95,11 @@ describe('telling the application by HTTP', () => {
     const { url } = await serve(t, (request, response) => {
       if (request.url !== '/silent') response.writeHead(500).end('no such table');
     });
-    const failing = await errorOf(post(url, 200));
-    assert.match(failing.message, /answered 500 \(no such table\).* no success within 200 ms$/);
+    const failing = await errorOf(post(url, 500));
+    assert.match(failing.message, /answered 500 \(no such table\).* no success within 500 ms$/);
     const silent = await errorOf(post(`${url}/silent`, 100));
     assert.match(silent.message, /no answer, and no success within 100 ms$/);
-    const gone = await errorOf(post(`http://u:hunter2@127.0.0.1:${await freePort()}`, 100));
+    const gone = await errorOf(post(`http://u:hunter2@127.0.0.1:${await freePort()}`, 500));
     assert.match(gone.message, /connection refused/);
     assert.doesNotMatch(gone.message, /hunter2/);
     assert.equal((await errorOf(post('unix:/run/app.sock'))).code, 'notify-failed');
@@ -215,8 +215,8 @@ describe('telling the application by a command', () => {
       (await errorOf(notify({ command, timeoutMs }))).message;
     assert.match(await failed([executable(t, 'kill -KILL $$')]), /ended by SIGKILL$/);
     assert.match(
-      await failed([executable(t, 'echo waiting; sleep 60')], 500),
-      /did not end within 500 ms: waiting$/,
+      await failed([executable(t, 'echo waiting; sleep 60')], 1500),
+      /did not end within 1.5 s: waiting$/,
     );
     assert.match(await failed(['no-such-command']), /no-such-command cannot be started: ENOENT$/);
     assert.match(await failed(['reload app']), /cannot be started: ENOENT$/);

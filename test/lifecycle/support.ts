@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { RinglockError } from '../../src/errors.ts';
@@ -91,4 +93,21 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** The URL of a port where a connection neither comes about nor is refused: its queue is full. */
+export async function fullListener(t: TestContext): Promise<string> {
+  const text = `const server = require('node:net').createServer();
+    server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+      require('node:fs').writeSync(1, String(server.address().port));
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    });`;
+  const child = spawn(process.execPath, ['-e', text], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onEnd(t, () => child.kill('SIGKILL'));
+  const port = Number((await once(child.stdout, 'data'))[0]);
+  for (let i = 0; i < 8; i++) {
+    const socket = connect(port, '127.0.0.1').on('error', () => {});
+    onEnd(t, () => socket.destroy());
+  }
+  return `http://127.0.0.1:${port}`;
 }
