@@ -162,6 +162,8 @@ function optionsFor(repository: string, root: string): ReconcileOptions {
     allowRewind: false,
     idleTimeoutMs: 30_000,
     contentCheckMs: 600_000,
+    keepGenerations: 10,
+    retainForMs: 86_400_000,
     environment: {},
     version: 'bench',
   };

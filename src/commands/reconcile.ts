@@ -1,4 +1,5 @@
 import { Command, Option } from 'clipanion';
+import * as t from 'typanion';
 import { badInput } from '../errors.ts';
 import { jsonLog, textLog } from '../reconcile/log.ts';
 import {
@@ -67,6 +68,13 @@ export class ReconcileCommand extends BaseCommand {
   contentCheck = Option.String('--content-check', '10m', {
     description: 'How often every byte on disk is compared with its digest (10m).',
   });
+  keepGenerations = Option.String('--keep-generations', '10', {
+    description: 'How many generations to keep, the current one among them (10).',
+    validator: t.cascade(t.isNumber(), [t.isInteger(), t.isAtLeast(1)]),
+  });
+  retainFor = Option.String('--retain-for', '24h', {
+    description: 'How long any generation is kept after it was switched out (24h).',
+  });
 
   async run(): Promise<number> {
     const options = this.#options();
@@ -99,6 +107,8 @@ export class ReconcileCommand extends BaseCommand {
       allowRewind: this.allowRewind,
       idleTimeoutMs: parseDuration(this.idleTimeout, '--idle-timeout'),
       contentCheckMs: parseDuration(this.contentCheck, '--content-check'),
+      keepGenerations: this.keepGenerations,
+      retainForMs: parseDuration(this.retainFor, '--retain-for'),
       environment: process.env,
       version,
     };

@@ -36,6 +36,9 @@ export interface ReconcileOptions {
   readonly allowRewind: boolean;
   readonly idleTimeoutMs: number;
   readonly contentCheckMs: number;
+  /** Visible generations that gc keeps, and for how long it keeps any that was switched out. */
+  readonly keepGenerations: number;
+  readonly retainForMs: number;
   readonly environment: NodeJS.ProcessEnv;
   readonly version: string;
 }
@@ -61,6 +64,8 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
   const root = await openRoot({
     path: resolve(options.workingDirectory, options.root),
     link: readLink(options.link),
+    keepGenerations: options.keepGenerations,
+    retainForMs: options.retainForMs,
     now,
   });
   const opened: { close(): Promise<void> }[] = [root];
