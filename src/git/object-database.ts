@@ -53,7 +53,7 @@ export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase
     readRef: (name) => readRef(gitdir, name),
     writeRef: (name, oid) => {
       requireRefName(name);
-      return replaceFile(join(gitdir, name), `${oid}\n`);
+      return replaceFile(gitdir, join(gitdir, name), `${oid}\n`);
     },
     dropCaches: () => layers.dropCaches(),
   };
@@ -173,9 +173,11 @@ function requireRefName(name: string): void {
   }
 }
 
-async function replaceFile(path: string, text: string): Promise<void> {
+/** Written where the next start deletes what a kill leaves. */
+async function replaceFile(gitdir: string, path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${crypto.randomUUID()}.new`;
+  await mkdir(incomingDirectory(gitdir), { recursive: true });
+  const temporary = join(incomingDirectory(gitdir), crypto.randomUUID());
   const handle = await open(temporary, 'w');
   try {
     await handle.writeFile(text);

@@ -2,6 +2,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import type { AuditEventInput } from '../audit/event.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
+import { finishOperation } from './recover-operation.ts';
 
 export interface VisibleChange {
   readonly operationId: string;
@@ -24,6 +25,9 @@ export async function makeVisible(
   audit: AuditLog,
   { operationId, commit, before, after, events }: VisibleChange,
 ): Promise<void> {
+  // The journal knows one unfinished operation: the events of one that failed after its switch would
+  // be lost with this one begun.
+  await finishOperation(root, audit);
   await root.journal.append({
     type: 'prepared',
     operationId,

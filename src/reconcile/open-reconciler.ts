@@ -49,6 +49,8 @@ export interface OpenReconciler {
   readonly root: Root;
   readonly status: StatusKeeper;
   readonly outbox: Outbox;
+  /** Finishes an operation that failed after its switch; nothing else may be acknowledged before. */
+  recover(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -106,7 +108,8 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
       gitSource(remote, database, { maxFiles, have }),
     ];
     const parts = { root, database, remote, sourcesFor, audit, outbox, status, log, now };
-    return { reconciler: new Reconciler(settings, parts), root, status, outbox, close };
+    const recover = () => recoverOperation(root, audit, log);
+    return { reconciler: new Reconciler(settings, parts), root, status, outbox, recover, close };
   } catch (error) {
     await close();
     throw error;

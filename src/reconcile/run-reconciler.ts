@@ -39,7 +39,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
     const reporter = new Reporter(opened, log);
     let collectedFor: number | null = null;
     const pass = async (signal: AbortSignal) => {
-      await opened.reconciler.reconcile(signal);
+      if (await recover(opened, log)) await opened.reconciler.reconcile(signal);
       reporter.report();
       if (status.current.generation !== collectedFor) await collectGarbage(opened, log);
       collectedFor = status.current.generation;
@@ -63,6 +63,17 @@ export function exitCodeOf(mode: ReconcileMode, { state, generation }: RootStatu
   if (mode === 'watch' || (mode === 'init' && generation !== null)) return 0;
   if (state === 'converged' || state === 'suspended') return 0;
   return state === 'refused' ? 1 : 3;
+}
+
+/** @returns whether a pass may begin: what failed half-way in the pass before is finished */
+async function recover(opened: OpenReconciler, log: Log): Promise<boolean> {
+  try {
+    await opened.recover();
+    return true;
+  } catch (error) {
+    log.error(`an operation cannot be finished: ${error instanceof Error ? error.message : error}`);
+    return false;
+  }
 }
 
 /** After the report: what an operation left over is nobody's reason to wait. */
@@ -100,6 +111,7 @@ class Reporter {
     this.#mirror = createSqliteMirror(join(opened.root.path, 'audit'), (message) => {
       log.warn(`audit.sqlite was not written: ${message}`);
     });
+    this.#mirror.catchUp();
     this.#mirrored = this.#auditedState();
   }
 

@@ -14,6 +14,9 @@ export class StatusKeeper {
   /** The state to go back to after an operation beside a failure. */
   #before: Pick<RootStatus, 'state' | 'last_error'>;
   #recordedRefusal: string | undefined;
+  /** Whether the file lacks what #current says. */
+  #isBehind = false;
+  #writing: Promise<unknown> = Promise.resolve();
 
   /** The status of a root that was just opened: what it serves, and what the process before said. */
   static async start(root: Root, identity: Identity, now: () => Date): Promise<StatusKeeper> {
@@ -55,7 +58,7 @@ export class StatusKeeper {
   /** The tip is the one that was converged before and the disk is as pinned. */
   async unchanged(tip: string): Promise<void> {
     const { state, last_error } = this.#current;
-    if (state === 'converged' && last_error === null) return;
+    if (state === 'converged' && last_error === null && !this.#isBehind) return;
     await this.#write({ state: 'converged', last_error: null, converged_commit: tip });
   }
 
@@ -111,12 +114,21 @@ export class StatusKeeper {
   }
 
   async outboxPending(count: number): Promise<void> {
-    if (this.#current.outbox_pending !== count) await this.#write({ outbox_pending: count });
+    if (this.#current.outbox_pending === count && !this.#isBehind) return;
+    await this.#write({ outbox_pending: count });
   }
 
   async #write(change: Partial<RootStatus>): Promise<void> {
     this.#current = { ...this.#current, ...change };
-    await this.#root.writeStatus(this.#current);
+    this.#isBehind = true;
+    // One at a time: of two at once, the one that replaces the file last need not be the later one.
+    const turn = this.#writing.then(async () => {
+      const written = this.#current;
+      await this.#root.writeStatus(written);
+      this.#isBehind = written !== this.#current;
+    });
+    this.#writing = turn.catch(() => {});
+    await turn;
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type ObjectDatabase, openObjectDatabase } from '../../src/git/object-database.ts';
@@ -152,6 +152,15 @@ test('keeps refs, and gives no ref where none or a broken one is', async (t) => 
   assert.deepEqual(readdirSync(join(database.gitdir, 'refs/ringlock')), ['last']);
   writeFileSync(join(database.gitdir, 'refs/ringlock/last'), oid.slice(0, 20));
   assert.equal(await database.readRef('refs/ringlock/last'), undefined);
+});
+
+test('leaves nothing of a ref that could not be written, once it is opened again', async (t) => {
+  const { gitdir, writeRef } = await openEmpty(t);
+  mkdirSync(join(gitdir, 'refs/ringlock/last/in-the-way'), { recursive: true });
+  await assert.rejects(writeRef('refs/ringlock/last', '1234567812345678123456781234567812345678'));
+  await openObjectDatabase(gitdir);
+  assert.deepEqual(readdirSync(join(gitdir, 'refs/ringlock')), ['last']);
+  assert.equal(existsSync(join(gitdir, 'incoming')), false);
 });
 
 test('refuses to make a database of a directory that has something else', async (t) => {
