@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type ObjectDatabase, openObjectDatabase } from '../../src/git/object-database.ts';
@@ -162,6 +162,23 @@ test('leaves nothing of a ref that could not be written, once it is opened again
   assert.deepEqual(readdirSync(join(gitdir, 'refs/ringlock')), ['last']);
   assert.equal(existsSync(join(gitdir, 'incoming')), false);
 });
+
+for (const left of [undefined, '', 'ref: refs/he']) {
+  test(`finishes a database whose making was cut off with HEAD ${left ?? 'missing'}`, async (t) => {
+    const { gitdir } = await openEmpty(t);
+    const repository = createRepository(t);
+    const commit = repository.commit('First', { 'a.txt': 'a' });
+    rmSync(join(gitdir, 'HEAD'));
+    if (left !== undefined) writeFileSync(join(gitdir, 'HEAD'), left);
+    for (const round of ['first', 'later']) {
+      const database = await openObjectDatabase(gitdir);
+      await database.importPack(inChunks(packOf(repository, 'HEAD')));
+      assert.ok(await database.has(commit), round);
+    }
+    const { status, stderr } = spawnSync('git', ['--git-dir', gitdir, 'cat-file', '-e', commit]);
+    assert.equal(status, 0, String(stderr));
+  });
+}
 
 test('refuses to make a database of a directory that has something else', async (t) => {
   const directory = temporaryDirectory(t);
