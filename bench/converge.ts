@@ -171,6 +171,8 @@ function optionsFor(repository: string, root: string): ReconcileOptions {
     ringState: undefined,
     databaseGraceMs: 60_000,
     nextLook: undefined,
+    keepGenerations: 10,
+    retainForMs: 86_400_000,
     environment: {},
     version: 'bench',
   };

@@ -1,6 +1,6 @@
 import { chmod, type FileHandle, mkdir, open } from 'node:fs/promises';
 import { environmentFailed } from '../errors.ts';
-import { syncDirectory } from '../store/atomic-file.ts';
+import { removeUnfinished, syncDirectory } from '../store/atomic-file.ts';
 import type { FaultPoint } from '../store/fault-point.ts';
 import type { AuditEvent, AuditEventInput } from './event.ts';
 import { formatEvent } from './event-line.ts';
@@ -49,6 +49,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   await mkdir(directory, { recursive: true });
   // Readable for other users whatever the umask.
   await chmod(directory, 0o755);
+  await removeUnfinished(directory, ['outbox.json', 'audit.sqlite']);
   const recent: AuditEvent[] = [];
   let end = journalStart;
   for await (const { event, cursor } of readJournal(directory, await recentStart(directory))) {
@@ -162,6 +163,8 @@ class JournalWriter implements AuditLog {
       this.damaged = false;
       this.end = { segment, offset: offset + Buffer.byteLength(lines), sequence, hash };
     } catch (error) {
+      // At once, so that the outbox does not send what is going to be appended anew.
+      if (this.damaged) await this.takeBack().catch(() => {});
       throw writeFailed(segmentPath(this.directory, this.end.segment), error);
     }
   }

@@ -11,7 +11,7 @@ import type { AuditEvent } from './event.ts';
 import { type Cursor, journalStart, readJournal } from './journal.ts';
 import { recordEvents } from './projection.ts';
 import { ensureSchema } from './schema.ts';
-import { recordStatus } from './status-report.ts';
+import { leaveRing, recordStatus } from './status-report.ts';
 
 export interface OutboxOptions
   extends Pick<DatabaseOptions, 'connectTimeout' | 'statementTimeout'> {
@@ -45,6 +45,8 @@ export interface Outbox {
   pending(): Promise<number>;
   /** Sends this replica's status; an unchanged one now and then only. Returns what went wrong. */
   reportStatus(status: RootStatus, signal?: AbortSignal): Promise<RinglockError | null>;
+  /** Says that this replica ends and is not to be waited for; a database that is away hears nothing. */
+  leave(ring: string, replica: string): Promise<void>;
   /** Waits for the delivery under way. */
   close(): Promise<void>;
 }
@@ -110,6 +112,20 @@ class JournalOutbox implements Outbox {
         return null;
       } catch (thrown) {
         return asRinglockError(thrown);
+      }
+    });
+  }
+
+  /** Says that this replica is gone, if it was ever heard of. */
+  leave(ring: string, replica: string): Promise<void> {
+    return this.inTurn(async () => {
+      if (this.lastStatus.at === 0) return;
+      try {
+        const url = await this.options.databaseUrl();
+        if (url === undefined) return;
+        await this.connected(url, undefined, (client) => leaveRing(client, ring, replica));
+      } catch {
+        // Silence says the same, later.
       }
     });
   }

@@ -1,12 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { listSegments, readJournal, segmentStart } from './journal.ts';
 
 /** Keeps `<root>/audit/audit.sqlite` up to date, by a short-lived child process after each change. */
 export interface SqliteMirror {
   /** Asks for a new file; requests made while one is written become one more. */
   refresh(): void;
+  /** Asks for a new file if the one there lacks events: a process before was killed early. */
+  catchUp(): void;
   /** Waits for what was asked for; the journal stays the truth when writing it failed. */
   idle(): Promise<void>;
 }
@@ -34,10 +38,47 @@ export function createSqliteMirror(
       asked = true;
       running ??= run();
     },
+    catchUp: () => {
+      running ??= isBehind(directory).then((behind) => {
+        asked ||= behind;
+        return run();
+      });
+    },
     idle: async () => {
       await running;
     },
   };
+}
+
+/** Unknown is no reason to write: the next change does. */
+async function isBehind(directory: string): Promise<boolean> {
+  try {
+    return (await mirroredSequence(directory)) < (await lastSequence(directory));
+  } catch {
+    return false;
+  }
+}
+
+/** The file's `user_version`, in bytes 60 to 63 of its header (SQLite file format, 1.3). */
+async function mirroredSequence(directory: string): Promise<number> {
+  const file = await open(join(directory, 'audit.sqlite')).catch(() => undefined);
+  if (file === undefined) return 0;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 60);
+    return bytesRead === 4 ? buffer.readUInt32BE() : 0;
+  } finally {
+    await file.close();
+  }
+}
+
+async function lastSequence(directory: string): Promise<number> {
+  for (const segment of (await listSegments(directory)).reverse()) {
+    let last = 0;
+    const start = await segmentStart(directory, segment);
+    for await (const { event } of readJournal(directory, start)) last = event.sequence;
+    if (last > 0) return last;
+  }
+  return 0;
 }
 
 /** @returns what went wrong, or undefined */

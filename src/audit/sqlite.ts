@@ -61,6 +61,8 @@ function fill(database: Database, events: readonly AuditEvent[]): void {
     ]);
   }
   insert.free();
+  // In the file's header, where sqlite-mirror.ts finds it.
+  database.run(`pragma user_version = ${events.at(-1)?.sequence ?? 0}`);
   database.run('commit');
 }
 

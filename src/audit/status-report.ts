@@ -18,8 +18,26 @@ export async function recordStatus(client: pg.Client, status: RootStatus): Promi
      where excluded.observed_at >= s.observed_at`,
     [JSON.stringify(status).replaceAll('\\u0000', '\\ufffd')],
   );
+  await touchReplica(client, status.ring, status.replica);
   await client.query(
     `delete from reconciler_status where ring = $1 and observed_at < now() - interval '7 days'`,
     [status.ring],
+  );
+}
+
+/** A replica is heard of; what it does in an operation of its ring stays as it is. */
+async function touchReplica(client: pg.Client, ring: string, replica: string): Promise<void> {
+  await client.query(
+    `insert into ring_replicas (ring, replica, state) values ($1, $2, 'idle')
+     on conflict (ring, replica) do update set seen_at = now()`,
+    [ring, replica],
+  );
+}
+
+/** A replica ends well: the ring waits for it no more. */
+export async function leaveRing(client: pg.Client, ring: string, replica: string): Promise<void> {
+  await client.query(
+    `update ring_replicas set seen_at = '-infinity' where ring = $1 and replica = $2`,
+    [ring, replica],
   );
 }

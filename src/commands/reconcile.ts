@@ -73,6 +73,13 @@ export class ReconcileCommand extends BaseCommand {
   contentCheck = Option.String('--content-check', '10m', {
     description: 'How often every byte on disk is compared with its digest (10m).',
   });
+  keepGenerations = Option.String('--keep-generations', '10', {
+    description: 'How many generations to keep, the current one among them (10).',
+    validator: t.cascade(t.isNumber(), [t.isInteger(), t.isAtLeast(1)]),
+  });
+  retainFor = Option.String('--retain-for', '24h', {
+    description: 'How long any generation is kept after it was switched out (24h).',
+  });
 
   healthUrl = Option.String('--health-url', { description: 'Asked after a switch.' });
   notifyUrl = Option.String('--notify-url', { description: 'POSTed to after a switch.' });
@@ -139,6 +146,8 @@ export class ReconcileCommand extends BaseCommand {
       ringState: this.ringState,
       databaseGraceMs: parseDuration(this.databaseGrace, '--database-grace'),
       listenToDatabase: !this.pollOnly,
+      keepGenerations: this.keepGenerations,
+      retainForMs: parseDuration(this.retainFor, '--retain-for'),
       environment: process.env,
       version,
     };

@@ -53,7 +53,7 @@ export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase
     readRef: (name) => readRef(gitdir, name),
     writeRef: (name, oid) => {
       requireRefName(name);
-      return replaceFile(join(gitdir, name), `${oid}\n`);
+      return replaceFile(gitdir, join(gitdir, name), `${oid}\n`);
     },
     dropCaches: () => layers.dropCaches(),
   };
@@ -101,8 +101,10 @@ function incomingDirectory(gitdir: string): string {
 
 async function createIfAbsent(gitdir: string): Promise<void> {
   const names = await readdir(gitdir).catch(() => [] as string[]);
-  if (names.includes('objects') && names.includes('HEAD')) return;
-  const ours = new Set(['objects', 'refs', 'hooks', 'info', 'config', 'description', 'HEAD']);
+  if (names.includes('objects') && (await hasWholeHead(gitdir))) return;
+  const ours = new Set(
+    'objects refs hooks info config description HEAD incoming shallow'.split(' '),
+  );
   const foreign = names.find((name) => !ours.has(name));
   if (foreign !== undefined) {
     throw badInput(
@@ -110,8 +112,16 @@ async function createIfAbsent(gitdir: string): Promise<void> {
       `${gitdir} has ${foreign} and is no git directory, expected a bare repository or nothing`,
     );
   }
+  // Where there is a config, isomorphic-git takes the rest for made; a kill may have come between.
+  await rm(join(gitdir, 'config'), { force: true });
   await git.init({ fs, bare: true, dir: gitdir, gitdir, defaultBranch: 'main' });
   await mkdir(join(gitdir, 'objects/pack'), { recursive: true });
+}
+
+/** HEAD is what is written last when a database is made. */
+async function hasWholeHead(gitdir: string): Promise<boolean> {
+  const head = await readFile(join(gitdir, 'HEAD'), 'utf8').catch(() => '');
+  return /^(ref: refs\/.+|[0-9a-f]{40})\n$/.test(head);
 }
 
 /** A pack is whole when its index stands beside it: the index is renamed into place last. */
@@ -173,9 +183,11 @@ function requireRefName(name: string): void {
   }
 }
 
-async function replaceFile(path: string, text: string): Promise<void> {
+/** Written where the next start deletes what a kill leaves. */
+async function replaceFile(gitdir: string, path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${crypto.randomUUID()}.new`;
+  await mkdir(incomingDirectory(gitdir), { recursive: true });
+  const temporary = join(incomingDirectory(gitdir), crypto.randomUUID());
   const handle = await open(temporary, 'w');
   try {
     await handle.writeFile(text);

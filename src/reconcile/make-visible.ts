@@ -5,6 +5,7 @@ import type { Gate } from '../store/journal.ts';
 import { generationPath } from '../store/layout.ts';
 import type { Root } from '../store/root.ts';
 import { revertEvents } from './operation-events.ts';
+import { finishOperation } from './recover-operation.ts';
 
 export interface VisibleChange {
   readonly operationId: string;
@@ -30,6 +31,9 @@ export async function makeVisible(
   audit: AuditLog,
   { operationId, commit, before, after, events, gate }: VisibleChange,
 ): Promise<void> {
+  // The journal knows one unfinished operation: the events of one that failed after its switch would
+  // be lost with this one begun.
+  await finishOperation(root, audit);
   await root.journal.append({
     type: 'prepared',
     operationId,

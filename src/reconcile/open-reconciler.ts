@@ -52,6 +52,9 @@ export interface ReconcileOptions {
   readonly databaseGraceMs: number;
   /** Until the branch should be looked at again while an operation is under way. */
   readonly nextLook: ReconcilerParts['nextLook'];
+  /** Visible generations that gc keeps, and for how long it keeps any that was switched out. */
+  readonly keepGenerations: number;
+  readonly retainForMs: number;
   readonly environment: NodeJS.ProcessEnv;
   readonly version: string;
 }
@@ -64,6 +67,8 @@ export interface OpenReconciler {
   readonly outbox: Outbox;
   readonly membership: RingMembership;
   readonly databaseUrl: () => Promise<string | undefined>;
+  /** Finishes an operation that failed after its switch; nothing else may be acknowledged before. */
+  recover(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -82,6 +87,8 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
   const root = await openRoot({
     path: resolve(options.workingDirectory, options.root),
     link: readLink(options.link),
+    keepGenerations: options.keepGenerations,
+    retainForMs: options.retainForMs,
     now,
   });
   const opened: { close(): Promise<void> }[] = [root];
@@ -138,7 +145,8 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
       ...{ root, database, remote, sourcesFor, audit, outbox, status },
       ...{ membership, migrationsUrl, nextLook, log, now },
     });
-    return { reconciler, root, status, outbox, membership, databaseUrl, close };
+    const recover = () => recoverOperation(root, audit, log);
+    return { reconciler, root, status, outbox, membership, databaseUrl, recover, close };
   } catch (error) {
     await close();
     throw error;

@@ -46,7 +46,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
     const reporter = new Reporter(opened, log);
     let collectedFor: number | null = null;
     const pass = async (signal: AbortSignal) => {
-      await opened.reconciler.reconcile(signal);
+      if (await recover(opened, log)) await opened.reconciler.reconcile(signal);
       reporter.report();
       if (status.current.generation !== collectedFor) await collectGarbage(opened, log);
       collectedFor = status.current.generation;
@@ -57,6 +57,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
     ending.abort();
     await listening;
     await reporter.finish();
+    await opened.outbox.leave(status.current.ring, status.current.replica);
     return status.current;
   } finally {
     removeHandlers();
@@ -97,6 +98,17 @@ async function listenForWishes(
   await listenForNews(databaseUrl, reconciler.ring, onNews, log, signal);
 }
 
+/** @returns whether a pass may begin: what failed half-way in the pass before is finished */
+async function recover(opened: OpenReconciler, log: Log): Promise<boolean> {
+  try {
+    await opened.recover();
+    return true;
+  } catch (error) {
+    log.error(`an operation cannot be finished: ${error instanceof Error ? error.message : error}`);
+    return false;
+  }
+}
+
 /** After the report: what an operation left over is nobody's reason to wait. */
 async function collectGarbage({ root }: OpenReconciler, log: Log): Promise<void> {
   try {
@@ -132,6 +144,7 @@ class Reporter {
     this.#mirror = createSqliteMirror(join(opened.root.path, 'audit'), (message) => {
       log.warn(`audit.sqlite was not written: ${message}`);
     });
+    this.#mirror.catchUp();
     this.#mirrored = this.#auditedState();
   }
 

@@ -15,6 +15,9 @@ export class StatusKeeper {
   /** The state to go back to after an operation beside a failure. */
   #before: Pick<RootStatus, 'state' | 'last_error'>;
   #recordedRefusal: string | undefined;
+  /** Whether the file lacks what #current says. */
+  #isBehind = false;
+  #writing: Promise<unknown> = Promise.resolve();
 
   /** The status of a root that was just opened: what it serves, and what the process before said. */
   static async start(root: Root, identity: Identity, now: () => Date): Promise<StatusKeeper> {
@@ -62,7 +65,7 @@ export class StatusKeeper {
   async unchanged(tip: string): Promise<void> {
     const { state, converged_commit } = this.#current;
     const settled = this.#settled();
-    if (state === settled.state && converged_commit === tip) return;
+    if (state === settled.state && converged_commit === tip && !this.#isBehind) return;
     await this.#write({ ...settled, converged_commit: tip });
   }
 
@@ -161,12 +164,21 @@ export class StatusKeeper {
   }
 
   async outboxPending(count: number): Promise<void> {
-    if (this.#current.outbox_pending !== count) await this.#write({ outbox_pending: count });
+    if (this.#current.outbox_pending === count && !this.#isBehind) return;
+    await this.#write({ outbox_pending: count });
   }
 
   async #write(change: Partial<RootStatus>): Promise<void> {
     this.#current = { ...this.#current, ...change };
-    await this.#root.writeStatus(this.#current);
+    this.#isBehind = true;
+    // One at a time: of two at once, the one that replaces the file last need not be the later one.
+    const turn = this.#writing.then(async () => {
+      const written = this.#current;
+      await this.#root.writeStatus(written);
+      this.#isBehind = written !== this.#current;
+    });
+    this.#writing = turn.catch(() => {});
+    await turn;
   }
 }
 

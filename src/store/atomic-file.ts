@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { diskFailed, isAbsent } from './disk-error.ts';
 import type { FaultPoint } from './fault-point.ts';
@@ -41,6 +41,19 @@ export async function writeFileAtomically(
   }
   await options.fault?.(`sync the directory of ${basename(path)}`);
   await syncDirectory(dirname(path));
+}
+
+/**
+ * Deletes what writeFileAtomically() left beside files of a directory when it was killed; only for
+ * whoever alone writes them.
+ *
+ * @param names of the files themselves
+ */
+export async function removeUnfinished(directory: string, names: readonly string[]): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const of = /^\.(.+)\.[0-9a-f]{12}\.tmp$/.exec(name)?.[1];
+    if (of !== undefined && names.includes(of)) await rm(join(directory, name), { force: true });
+  }
 }
 
 async function modeOf(path: string): Promise<number | undefined> {

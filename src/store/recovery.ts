@@ -1,7 +1,15 @@
 import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { removeUnfinished } from './atomic-file.ts';
 import { listGenerationNumbers, readCurrentLink, readGeneration } from './generation.ts';
 import type { Journal } from './journal.ts';
-import { generationPath, type StoreContext } from './layout.ts';
+import {
+  generationPath,
+  journalPath,
+  type StoreContext,
+  statusPath,
+  switchesPath,
+} from './layout.ts';
 import { cleanStaging, retireDirectory } from './staging.ts';
 import { pointCurrentAt } from './switch-generation.ts';
 import type { SwitchLog } from './switch-log.ts';
@@ -20,6 +28,8 @@ export async function recoverRoot(
   journal: Journal,
 ): Promise<void> {
   await cleanStaging(context);
+  const files = [statusPath, switchesPath, journalPath].map((path) => basename(path(context.root)));
+  await removeUnfinished(context.root, [...files, 'ring-memory.json']);
   await store.tidy();
   const current = await restoreCurrent(context, log);
   if (current !== undefined) await log.settle(current);

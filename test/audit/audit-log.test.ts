@@ -42,6 +42,15 @@ describe('the audit journal', () => {
     assert.ok(readdirSync(directory).length > 2, 'in several segments');
   });
 
+  it('loses the temporary files that a kill left beside it', async (t) => {
+    const directory = temporaryDirectory(t, 'audit');
+    for (const name of ['outbox.json', 'audit.sqlite']) {
+      writeFileSync(join(directory, `.${name}.0123456789ab.tmp`), '');
+    }
+    await (await openAuditLog({ directory })).close();
+    assert.deepEqual(readdirSync(directory), ['journal-000001.jsonl']);
+  });
+
   it('detects any changed byte anywhere', async (t) => {
     const directory = temporaryDirectory(t, 'audit');
     const log = await openAuditLog({ directory, segmentBytes: 1500 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import initSqlJs from 'sql.js';
@@ -41,4 +41,26 @@ it('writes the journal as a SQLite file, by a child process and by the built pro
 
   assert.equal(await writeSqlite(directory, 5), 5);
   assert.deepEqual(await idsIn(directory), ids.slice(-5));
+});
+
+it('catches up with a journal that a killed process had written to, and only then', async (t) => {
+  const directory = join(temporaryDirectory(t, 'root'), 'audit');
+  const log = await openAuditLog({ directory });
+  await log.append([sampleEvent()]);
+  await writeSqlite(directory);
+  const mirror = createSqliteMirror(directory);
+  const writtenAt = () => statSync(join(directory, 'audit.sqlite')).ino;
+  const before = writtenAt();
+  mirror.catchUp();
+  await mirror.idle();
+  assert.equal(writtenAt(), before);
+  await log.append([sampleEvent()]);
+  mirror.catchUp();
+  await mirror.idle();
+  assert.equal((await idsIn(directory)).length, 2);
+  rmSync(join(directory, 'audit.sqlite'));
+  mirror.catchUp();
+  await mirror.idle();
+  assert.equal((await idsIn(directory)).length, 2);
+  await log.close();
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type ObjectDatabase, openObjectDatabase } from '../../src/git/object-database.ts';
@@ -153,6 +153,32 @@ test('keeps refs, and gives no ref where none or a broken one is', async (t) => 
   writeFileSync(join(database.gitdir, 'refs/ringlock/last'), oid.slice(0, 20));
   assert.equal(await database.readRef('refs/ringlock/last'), undefined);
 });
+
+test('leaves nothing of a ref that could not be written, once it is opened again', async (t) => {
+  const { gitdir, writeRef } = await openEmpty(t);
+  mkdirSync(join(gitdir, 'refs/ringlock/last/in-the-way'), { recursive: true });
+  await assert.rejects(writeRef('refs/ringlock/last', '1234567812345678123456781234567812345678'));
+  await openObjectDatabase(gitdir);
+  assert.deepEqual(readdirSync(join(gitdir, 'refs/ringlock')), ['last']);
+  assert.equal(existsSync(join(gitdir, 'incoming')), false);
+});
+
+for (const left of [undefined, '', 'ref: refs/he']) {
+  test(`finishes a database whose making was cut off with HEAD ${left ?? 'missing'}`, async (t) => {
+    const { gitdir } = await openEmpty(t);
+    const repository = createRepository(t);
+    const commit = repository.commit('First', { 'a.txt': 'a' });
+    rmSync(join(gitdir, 'HEAD'));
+    if (left !== undefined) writeFileSync(join(gitdir, 'HEAD'), left);
+    for (const round of ['first', 'later']) {
+      const database = await openObjectDatabase(gitdir);
+      await database.importPack(inChunks(packOf(repository, 'HEAD')));
+      assert.ok(await database.has(commit), round);
+    }
+    const { status, stderr } = spawnSync('git', ['--git-dir', gitdir, 'cat-file', '-e', commit]);
+    assert.equal(status, 0, String(stderr));
+  });
+}
 
 test('refuses to make a database of a directory that has something else', async (t) => {
   const directory = temporaryDirectory(t);

@@ -134,7 +134,7 @@ describe('health gate', { concurrency: 2 }, () => {
     assert.equal(code, 0, stderr);
     assert.equal(readStatusFile(root).modules['orders'], '1.0.1');
     const operation = readEvents(root).findLast(({ action }) => action === 'operation');
-    assert.equal((operation?.['detail'] as { health: string }).health, 'abstained');
+    assert.match(JSON.stringify(operation), /"health":"abstained"/);
   });
 
   it('stops as degraded when the application is not well after the revert either', async (t) => {

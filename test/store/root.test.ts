@@ -330,3 +330,16 @@ test('any sequence of locks ends with current equal to the last', async (t) => {
     { numRuns: 15 },
   );
 });
+
+test('removes the temporary files of its own that a killed process left, and no other', async (t) => {
+  const path = rootDirectory(t);
+  await (await openRoot({ path })).close();
+  const own = ['status.json', 'switches.json', 'journal.jsonl'].map(
+    (name) => `.${name}.0123456789ab.tmp`,
+  );
+  const foreign = ['.theirs.json.0123456789ab.tmp', '.status.json.tmp'];
+  for (const name of [...own, ...foreign]) writeFileSync(join(path, name), '');
+  await openTestRoot(t, { path });
+  const left = readdirSync(path).filter((name) => name.endsWith('.tmp'));
+  assert.deepEqual(left.sort(), foreign.sort());
+});

@@ -104,27 +104,6 @@ export async function writeReplica(
   );
 }
 
-/** A replica is heard of; what it does in an operation stays as it is. */
-export async function touchReplica(
-  client: pg.Client,
-  ring: string,
-  replica: string,
-): Promise<void> {
-  await client.query(
-    `insert into ring_replicas (ring, replica, state) values ($1, $2, 'idle')
-     on conflict (ring, replica) do update set seen_at = now()`,
-    [ring, replica],
-  );
-}
-
-/** A replica ends well: nobody waits for it. */
-export async function leaveRing(client: pg.Client, ring: string, replica: string): Promise<void> {
-  await client.query(
-    `update ring_replicas set seen_at = '-infinity' where ring = $1 and replica = $2`,
-    [ring, replica],
-  );
-}
-
 interface LatestRow {
   readonly id: string;
   readonly state: OperationState;
