@@ -17,6 +17,7 @@ import type { Log } from './log.ts';
 import { commitChange, makeVisible, type OpenChange, revertChange } from './make-visible.ts';
 import { type OperationFacts, type StagedFacts, switchEvents } from './operation-events.ts';
 import {
+  isFailureOfWork,
   type Outcome,
   type RingOperation,
   type RingTarget,
@@ -112,10 +113,10 @@ export class Operation {
     const ring = await join(target, await this.#hasRingWork());
     try {
       this.#ring = ring;
-      await this.#migrate(ring);
+      await this.#orBack(ring, () => this.#migrate(ring));
       const baseline = await this.#parts.application.baseline(ring.signal);
       if (built === undefined) return await this.#finish(ring, undefined, baseline);
-      if (before !== undefined) await this.#takeTurn(ring);
+      if (before !== undefined) await this.#orBack(ring, () => this.#takeTurn(ring));
       const gate = { target: target.digest, baseline };
       const change = await this.#switch(before, built, staged, startedAt, gate);
       return await this.#finish(ring, change, baseline);
@@ -157,11 +158,23 @@ export class Operation {
     return root.buildGeneration(plan.effective, { commit, operationId, repository, branch });
   }
 
-  async #migrate(ring: RingOperation): Promise<void> {
-    if (ring.joined === 'reverting') {
-      await ring.returned();
-      throw turnedBack('it failed in another replica');
+  /** What turns back before the switch leaves this replica as it was. */
+  async #orBack(ring: RingOperation, step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      const failure = isFailureOfWork(error) ? turnedBack(error.message) : error;
+      if (ring.signal.aborted) throw ring.signal.reason;
+      if (failure instanceof RinglockError && failure.code === 'turned-back') {
+        await ring.returned();
+        await this.#leave(ring, 'reverting');
+      }
+      throw failure;
     }
+  }
+
+  async #migrate(ring: RingOperation): Promise<void> {
+    if (ring.joined === 'reverting') throw turnedBack('it failed in another replica');
     const { up } = await this.#schema();
     if (up === undefined) return;
     await this.#phase('migrate');
@@ -171,8 +184,6 @@ export class Operation {
   async #takeTurn(ring: RingOperation): Promise<void> {
     await this.#phase('wait for a turn');
     if ((await ring.takeTurn()) === 'granted') return;
-    await ring.returned();
-    await this.#leave(ring, 'reverting');
     throw turnedBack('it failed in another replica');
   }
 
@@ -247,8 +258,7 @@ export class Operation {
       try {
         await ring.once(work);
       } catch (error) {
-        const isHandler = error instanceof RinglockError && error.code.startsWith('handler-');
-        throw isHandler && !ring.signal.aborted ? turnedBack(error.message) : error;
+        throw isFailureOfWork(error) && !ring.signal.aborted ? turnedBack(error.message) : error;
       }
     }
   }

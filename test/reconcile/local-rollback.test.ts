@@ -28,7 +28,6 @@ function rollback(root: string, ...more: string[]) {
   return runCli(root, args);
 }
 
-
 describe('a local rollback', { concurrency: 2 }, () => {
   it('works with git and Postgres away, twice, and self-healing leaves it alone', async (t) => {
     const { root } = await createRoot(t);
@@ -62,7 +61,10 @@ describe('a local rollback', { concurrency: 2 }, () => {
     assert.equal(rolled.code, 0, rolled.stderr + watching.log());
     release(platform, 'MobileApp', '0.3.1');
     deploy(platform, 'MobileApp 0.3.1');
-    await waitUntil('the other module is deployed', () => servedVersion(root, 'MobileApp') === '0.3.1');
+    await waitUntil(
+      'the other module is deployed',
+      () => servedVersion(root, 'MobileApp') === '0.3.1',
+    );
     assert.equal(servedVersion(root, 'Orders'), '1.0.0');
     const status = await runCli(root, ['status', '--root', root]);
     assert.match(status.stdout, /holds orders at 1\.0\.0: refunds/);

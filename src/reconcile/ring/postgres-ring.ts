@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { environmentFailed, RinglockError } from '../../errors.ts';
+import { environmentFailed } from '../../errors.ts';
 import { changesKey } from '../../plan/desired-lock.ts';
 import type { Log } from '../log.ts';
 import {
@@ -15,6 +15,7 @@ import {
 import { decideOperation, haveAllReturned, haveAllSettled, mayTakeTurn } from './ring-decision.ts';
 import { goodValue, overwriteRecord } from './ring-memory.ts';
 import {
+  isFailureOfWork,
   OperationStopped,
   type Outcome,
   type RingOperation,
@@ -244,7 +245,7 @@ class PostgresRing implements RingOperation {
       await runOnce(this.#session, this.id, this.#options.replica, work, this.signal);
     } catch (error) {
       // The end of this process or of its session is for the next replica to go on from.
-      const isOwnFailure = error instanceof RinglockError && !this.signal.aborted;
+      const isOwnFailure = isFailureOfWork(error) && !this.signal.aborted;
       if (isOwnFailure) await this.turnBack(error.message);
       throw error;
     }

@@ -1,4 +1,4 @@
-import { environmentFailed, type RinglockError, refused } from '../../errors.ts';
+import { environmentFailed, RinglockError, refused } from '../../errors.ts';
 import type { ModuleChange } from '../../plan/desired-lock.ts';
 import type { Lock } from '../../repo/lock.ts';
 import type { Policy } from '../../repo/settings.ts';
@@ -75,6 +75,13 @@ export interface RingOperation {
 /** A newer commit or a person stopped an operation: every replica plans again from what it has. */
 export class OperationStopped extends Error {
   override readonly name = 'OperationStopped';
+}
+
+/** Whether the work itself failed; anything else (a database that is away) is tried again. */
+export function isFailureOfWork(error: unknown): error is RinglockError {
+  return (
+    error instanceof RinglockError && /^(migration|invalid-migration|handler)/.test(error.code)
+  );
 }
 
 export function turnedBack(reason: string): RinglockError {

@@ -9,6 +9,7 @@ import { type Owner, takeRoot } from '../../store/owner.ts';
 import type { RingMemory } from './ring-memory.ts';
 import {
   interrupted,
+  isFailureOfWork,
   type Outcome,
   type RingOperation,
   type RingTarget,
@@ -85,7 +86,7 @@ class SoloRing implements RingOperation {
       try {
         await this.#runOnce(work);
       } catch (error) {
-        const isOwnFailure = error instanceof RinglockError && !this.signal.aborted;
+        const isOwnFailure = isFailureOfWork(error) && !this.signal.aborted;
         if (isOwnFailure) await this.turnBack(error.message);
         throw error;
       }
