@@ -189,17 +189,17 @@ test('a full disk leaves every module as it was', async (t) => {
 
 test('a full upper layer leaves what is baked below as it was', async (t) => {
   const content = 'a'.repeat(1_500_000);
-  const largeBaked = makeModule('large', '0.9.0', { 'a.bin': content, 'b.bin': content });
-  const inPlace = mountOverlay(t, (lower) => bake(lower, largeBaked), '4m');
+  const bakedStock = makeModule('stock', '0.9.0', { 'a.bin': content, 'b.bin': content });
+  const inPlace = mountOverlay(t, (lower) => bake(lower, bakedStock), '4m');
   if (inPlace === undefined) return;
   const root = await openTestRoot(t, { inPlace });
-  // The new one fits, and the backup of the old one beside it does not.
-  const large = makeModule('large', '1.0.0', { 'a.bin': content });
-  await assert.rejects(deploy(root, orders1, large), { code: 'disk-full' });
-  assert.deepEqual(await modulesIn(inPlace), digestsOf(largeBaked));
+  // The new one fits, the backup of the old one beside it does not, and orders was moved before.
+  const stock = makeModule('stock', '1.0.0', { 'a.bin': content });
+  await assert.rejects(deploy(root, orders1, stock), { code: 'disk-full' });
+  assert.deepEqual(await modulesIn(inPlace), digestsOf(bakedStock));
   assertTidy(inPlace);
   await deploy(root, orders1);
-  assert.deepEqual(await modulesIn(inPlace), { ...digestsOf(largeBaked), ...digestsOf(orders1) });
+  assert.deepEqual(await modulesIn(inPlace), { ...digestsOf(bakedStock), ...digestsOf(orders1) });
 });
 
 test('refuses a read-only directory, and is ready again when it is not', async (t) => {
