@@ -21,7 +21,8 @@ export class ReconcileCommand extends BaseCommand {
     details: `
       Compares the lock that the branch has committed for the ring with the root on disk, and installs,
       upgrades, downgrades, repairs or removes modules until they match: verified, all or nothing.
-      Applications read \`<root>/current\` only.
+      Applications read \`<root>/current\` only; \`--strategy in-place\` also makes \`--modules-dir\`
+      equal to it, module by module, for an image that bakes its modules.
 
       \`--once\` makes one pass and exits 0 when the root is converged, 1 when the lock was refused, 3
       when the environment failed. \`--init\` is for init containers: it exits 0 when the lock, the
@@ -45,6 +46,10 @@ export class ReconcileCommand extends BaseCommand {
         'Run as a sidecar',
         '$0 reconcile --watch --repo https://git.example.com/platform.git --root /srv/modules --listen 0.0.0.0:8080',
       ],
+      [
+        'Keep the modules directory of an image as locked',
+        '$0 reconcile --watch --repo https://git.example.com/platform.git --root /srv/modules --strategy in-place --modules-dir /app/modules',
+      ],
     ],
   });
 
@@ -60,6 +65,12 @@ export class ReconcileCommand extends BaseCommand {
   listen = Option.String('--listen', { description: 'PORT or HOST:PORT of the health server.' });
   seed = Option.String('--seed', { description: 'A baked lock and modules to start from.' });
   link = Option.String('--link', 'symlink', { description: 'symlink (default) or hardlink.' });
+  strategy = Option.String('--strategy', 'generation', {
+    description: 'generation (default), or in-place for images without `current`.',
+  });
+  modulesDir = Option.String('--modules-dir', {
+    description: 'What --strategy in-place keeps equal to the generation.',
+  });
   replica = Option.String('--replica', { description: "This pod's name (default: the host's)." });
   platformFile = Option.String('--platform-file', {
     description: "The file with this image's platform version (default: as the lock says).",
@@ -132,6 +143,8 @@ export class ReconcileCommand extends BaseCommand {
       listen: this.listen,
       seed: this.seed,
       link: this.link,
+      strategy: this.strategy,
+      modulesDirectory: this.modulesDir,
       replica: this.replica,
       platformFile: this.platformFile,
       allowRewind: this.allowRewind,

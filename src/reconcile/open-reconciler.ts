@@ -32,6 +32,10 @@ export interface ReconcileOptions {
   readonly databaseUrl: string | undefined;
   readonly seed: string | undefined;
   readonly link: string;
+  /** `generation` (default) or `in-place`. */
+  readonly strategy?: string;
+  /** What `in-place` keeps equal to the generation. */
+  readonly modulesDirectory?: string | undefined;
   /** The host's name when undefined. */
   readonly replica: string | undefined;
   readonly platformFile: string | undefined;
@@ -83,12 +87,14 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
   const databaseUrl = async () =>
     options.databaseUrl ?? (await readSecret('DATABASE_URL', options.environment));
   await refuseUnconnectedReplicas(options, databaseUrl);
+  const inPlace = readStrategy(options);
   const now = () => new Date();
   const root = await openRoot({
     path: resolve(options.workingDirectory, options.root),
     link: readLink(options.link),
     keepGenerations: options.keepGenerations,
     retainForMs: options.retainForMs,
+    ...(inPlace !== undefined && { inPlace }),
     now,
   });
   const opened: { close(): Promise<void> }[] = [root];
@@ -248,4 +254,26 @@ function repositoryOf({ repository, workingDirectory }: ReconcileOptions): strin
 function readLink(link: string): 'symlink' | 'hardlink' {
   if (link === 'symlink' || link === 'hardlink') return link;
   throw badInput('invalid-link', `--link is ${JSON.stringify(link)}, expected symlink or hardlink`);
+}
+
+/** The directory of strategy `in-place`; undefined for `generation`. */
+function readStrategy(options: ReconcileOptions): string | undefined {
+  const { strategy = 'generation', modulesDirectory, workingDirectory } = options;
+  if (strategy !== 'generation' && strategy !== 'in-place') {
+    throw badInput(
+      'invalid-strategy',
+      `--strategy is ${JSON.stringify(strategy)}, expected generation or in-place`,
+    );
+  }
+  if (strategy === 'in-place' && modulesDirectory === undefined) {
+    throw badInput('modules-dir-not-given', '--strategy is in-place without --modules-dir', {
+      hint: 'Give --modules-dir the directory that the application reads modules from.',
+    });
+  }
+  if (strategy === 'generation' && modulesDirectory !== undefined) {
+    throw badInput('modules-dir-unused', '--modules-dir is given without --strategy in-place', {
+      hint: 'Applications read <root>/current; where they cannot, add --strategy in-place.',
+    });
+  }
+  return modulesDirectory === undefined ? undefined : resolve(workingDirectory, modulesDirectory);
 }

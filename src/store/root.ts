@@ -13,6 +13,7 @@ import {
   readCurrentGeneration,
   readGeneration,
 } from './generation.ts';
+import { type ModulesDirectory, openModulesDirectory } from './in-place.ts';
 import { type Journal, openJournal } from './journal.ts';
 import {
   generationsPath,
@@ -36,6 +37,11 @@ export interface RootOptions {
   readonly path: string;
   /** How generations built from now on hold their modules; default `symlink`. */
   readonly link?: LinkMode;
+  /**
+   * A directory that is made equal to the generation whenever one is switched to, module by module: for
+   * applications that cannot read `current`. Absolute.
+   */
+  readonly inPlace?: string;
   /** Visible generations that gc keeps, the current one among them; default 10. */
   readonly keepGenerations?: number;
   /** How long gc keeps what was switched out, in ms; default 24 h. */
@@ -98,7 +104,8 @@ export interface Root {
 /**
  * Opens a root: makes its layout, takes sole ownership, and undoes what a killed process left.
  *
- * @throws RinglockError `root-owned`, `foreign-current`, `journal-damaged`, `disk-denied` and its like
+ * @throws RinglockError `root-owned`, `foreign-current`, `journal-damaged`, `disk-denied` and its like;
+ *   see openModulesDirectory() for `inPlace`
  */
 export async function openRoot(options: RootOptions): Promise<Root> {
   const path = await makeLayout(options.path);
@@ -115,7 +122,15 @@ export async function openRoot(options: RootOptions): Promise<Root> {
     const log = await SwitchLog.open(context);
     const journal = await openJournal(context);
     await recoverRoot(context, store, log, journal);
-    return rootOf(context, options, store, log, journal, owner.release);
+    const inPlace =
+      options.inPlace === undefined
+        ? undefined
+        : await openModulesDirectory(context, store, options.inPlace, options.heartbeatMs);
+    const release = async () => {
+      await inPlace?.close();
+      await owner.release();
+    };
+    return rootOf(context, options, store, log, journal, inPlace, release);
   } catch (error) {
     await owner.release();
     throw diskFailed(error, path);
@@ -146,6 +161,7 @@ function rootOf(
   store: VersionStore,
   log: SwitchLog,
   journal: Journal,
+  inPlace: ModulesDirectory | undefined,
   release: () => Promise<void>,
 ): Root {
   const rules = {
@@ -180,10 +196,16 @@ function rootOf(
       staged.clear();
       return generation;
     },
-    switchTo: (generation) => switchGeneration(context, store, log, generation),
+    switchTo: (generation) => {
+      const show = () => switchGeneration(context, store, log, generation);
+      return inPlace === undefined ? show() : inPlace.switchTo(generation.number, show);
+    },
     findDrift: async (level) => {
       const generation = await current();
-      return generation ? findDrift(context, store, generation, level) : new Map();
+      if (generation === undefined) return new Map();
+      const drift = await findDrift(context, store, generation, level);
+      const outside = await inPlace?.findDrift(generation, level);
+      return outside === undefined ? drift : new Map([...outside, ...drift]);
     },
     writeStatus: (status) => writeStatus(context, status),
     collectGarbage: () => {
