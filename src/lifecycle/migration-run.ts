@@ -46,15 +46,20 @@ export async function applyMigration(
  *
  * @throws as applyMigration()
  */
-export async function revertMigration(session: SchemaSession, step: DownStep): Promise<SchemaStep> {
+export async function revertMigration(
+  session: SchemaSession,
+  step: DownStep,
+  operationId: string,
+): Promise<SchemaStep> {
   const { alias, version, name, down } = step;
   const run: Run = {
     at: { alias, version, name, file: down, statement: undefined },
     direction: 'down',
     note: async () => {
       await session.client.query(
-        `update ${session.table} set state = 'reverting' where module = $1 and name = $2`,
-        [alias, name],
+        `update ${session.table} set state = 'reverting', operation_id = $3
+         where module = $1 and name = $2`,
+        [alias, name, operationId],
       );
     },
     finish: (fence) =>

@@ -44,6 +44,7 @@ export interface SchemaDown {
 export async function runDown(
   session: SchemaSession,
   plan: DownPlan & Partial<UndoPlan>,
+  operationId: string,
 ): Promise<SchemaDown> {
   const ahead: SchemaAhead[] = [];
   await inTransaction(session.client, async () => {
@@ -54,7 +55,7 @@ export async function runDown(
     for (const { row, reason } of plan.ahead) ahead.push(await markAhead(session, row, reason));
   });
   await session.options.fault?.('down:noted');
-  const { ran, failed } = await runSteps(session, plan.run);
+  const { ran, failed } = await runSteps(session, plan.run, operationId);
   for (const step of plan.run.slice(failed === undefined ? plan.run.length : ran.length)) {
     const first = plan.run[ran.length] ?? step;
     const reason =
@@ -74,6 +75,7 @@ export async function runDown(
 async function runSteps(
   session: SchemaSession,
   steps: readonly DownStep[],
+  operationId: string,
 ): Promise<{ readonly ran: readonly SchemaStep[]; readonly failed: RinglockError | undefined }> {
   const ran: SchemaStep[] = [];
   const keys = steps.map(migrationKey);
@@ -82,7 +84,7 @@ async function runSteps(
       name: migrationKey(step),
       up: async () => {},
       down: async () => {
-        ran.push(await revertMigration(session, step));
+        ran.push(await revertMigration(session, step, operationId));
       },
     })),
     storage: {

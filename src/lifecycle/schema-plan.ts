@@ -1,3 +1,4 @@
+import semver from 'semver';
 import type { MigrationFile, ModuleMigrations, SqlFile } from './migration-files.ts';
 
 /** A row of module_migrations. */
@@ -103,9 +104,10 @@ export function planDown(
     neededElsewhere: [] as { row: MigrationRow; rings: string[] }[],
   };
   for (const module of previous) {
-    const wanted = new Set(
-      target.find(({ alias }) => alias === module.alias)?.migrations.map(({ name }) => name),
-    );
+    const next = target.find(({ alias }) => alias === module.alias);
+    // A newer version may have dropped files whose tables it goes on using.
+    if (next !== undefined && semver.gt(next.version, module.version)) continue;
+    const wanted = new Set(next?.migrations.map(({ name }) => name));
     const leaving = rows
       .filter((row) => row.alias === module.alias && !wanted.has(row.name))
       .sort((a, b) => (a.name < b.name ? 1 : -1));

@@ -45,7 +45,7 @@ export interface Schema {
    *
    * @param target at least the versions that follow those of `previous`
    * @param previous the modules that are rolled back or removed, dependents first, with the
-   *   directories of the versions that are left
+   *   directories of the versions that are left; one whose version rises is passed over
    * @param mode `safe`: only steps marked safe-down; `all`: a person asked for every one
    */
   planDown(
@@ -58,6 +58,7 @@ export interface Schema {
     target: readonly SchemaModule[],
     previous: readonly SchemaModule[],
     mode: 'safe' | 'all',
+    operationId: string,
   ): Promise<SchemaDown>;
   /** All that is ahead in this database, whichever ring has left it. */
   ahead(): Promise<readonly SchemaAhead[]>;
@@ -143,17 +144,17 @@ function createSchema(session: SchemaSession): Schema {
     undo: (operationId, target) =>
       explained(options, async () => {
         const modules = await readModules(target);
-        return runDown(session, planUndo(modules, await rows(), ring, operationId));
+        return runDown(session, planUndo(modules, await rows(), ring, operationId), operationId);
       }),
     planDown: (target, previous, mode) =>
       explained(options, async () => {
         const [to, from] = [await readModules(target), await readModules(previous)];
         return describeDown(planDown(to, from, await rows(), ring, mode));
       }),
-    down: (target, previous, mode) =>
+    down: (target, previous, mode, operationId) =>
       explained(options, async () => {
         const [to, from] = [await readModules(target), await readModules(previous)];
-        return runDown(session, planDown(to, from, await rows(), ring, mode));
+        return runDown(session, planDown(to, from, await rows(), ring, mode), operationId);
       }),
     ahead: () =>
       explained(options, async () =>

@@ -345,7 +345,8 @@ export class Operation {
   async #leave(ring: RingOperation, after: Outcome): Promise<void> {
     const { undo, down } = await this.#schema();
     try {
-      await ring.whenAllLeft(after, (after === 'committed' ? down : undo) ?? nothing);
+      const work = after === 'committed' ? down : undo;
+      await ring.whenAllLeft(after, work?.(ring.id) ?? nothing);
     } catch (error) {
       this.#parts.log.error(
         `the schema stays as it is: ${error instanceof Error ? error.message : error}`,

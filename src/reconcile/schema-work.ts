@@ -29,9 +29,9 @@ export interface SchemaWork {
   /** Before anything is switched; undefined when there is nothing. */
   readonly up: ((operationId: string) => RingWork) | undefined;
   /** When the operation turned back before or after a switch: its own steps, undone where safe. */
-  readonly undo: RingWork | undefined;
+  readonly undo: ((operationId: string) => RingWork) | undefined;
   /** Once every replica has left the versions before. */
-  readonly down: RingWork | undefined;
+  readonly down: ((operationId: string) => RingWork) | undefined;
 }
 
 const none: SchemaWork = { isChanged: false, up: undefined, undo: undefined, down: undefined };
@@ -68,13 +68,22 @@ export async function schemaWork(
     signal,
   });
   const down =
-    (from: readonly SchemaModule[], to: readonly SchemaModule[], mode: 'safe' | 'all') =>
-    (signal: AbortSignal) =>
-      withSchema(using(signal), async (schema) => {
-        const { ran, ahead } = await schema.down(to, from, mode);
-        onAhead(ahead);
-        return `${ran.length} down, ${ahead.length} ahead`;
-      });
+    (
+      key: string,
+      from: readonly SchemaModule[],
+      to: readonly SchemaModule[],
+      mode: 'safe' | 'all',
+    ) =>
+    (operationId: string): RingWork => ({
+      key,
+      idempotent: true,
+      run: (signal) =>
+        withSchema(using(signal), async (schema) => {
+          const { ran, ahead } = await schema.down(to, from, mode, operationId);
+          onAhead(ahead);
+          return `${ran.length} down, ${ahead.length} ahead`;
+        }),
+    });
   const isSame = (module: ModuleCode, others: readonly ModuleCode[]) =>
     others.some(({ path }) => path === module.path);
   const changed = [
@@ -97,12 +106,8 @@ export async function schemaWork(
         }),
     }),
     // Somebody may have used what the operation made: only what says that it is safe goes.
-    undo: {
-      key: 'schema back',
-      idempotent: true,
-      run: down([...targets].reverse(), [...befores].reverse(), 'safe'),
-    },
-    down: { key: 'schema down', idempotent: true, run: down(befores, targets, facts.downMode) },
+    undo: down('schema back', [...targets].reverse(), [...befores].reverse(), 'safe'),
+    down: down('schema down', befores, targets, facts.downMode),
   };
 }
 

@@ -104,7 +104,7 @@ describe('a process that is killed while it migrates', () => {
       await platform.up([newer]);
       const { signal } = await migrate(platform, { killAt, mode: 'down' });
       assert.equal(signal, 'SIGKILL', `point ${killAt}`);
-      await platform.schema((s) => s.down([older], [newer], 'all'));
+      await platform.schema((s) => s.down([older], [newer], 'all', randomUUID()));
       assert.deepEqual(await platform.runs(), [...allUp, ...allDown], `point ${killAt}`);
       assert.deepEqual(await platform.rows(), [], `point ${killAt}`);
     });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -45,14 +46,14 @@ describe('migrations going down', () => {
       neededElsewhere: [],
     });
     assert.deepEqual(await tables(), ['a', 'b', 'c']);
-    assert.deepEqual(told(await schema((s) => s.down([older], [newer], 'safe'))), {
+    assert.deepEqual(told(await schema((s) => s.down([older], [newer], 'safe', randomUUID()))), {
       ran: ['down orders/0003_c by 1.1.0', 'down orders/0002_b by 1.1.0'],
       ahead: [],
       neededElsewhere: [],
     });
     assert.deepEqual(await tables(), ['a']);
     assert.deepEqual(await rows(), ['orders/0001_a applied {stable}']);
-    assert.deepEqual((await schema((s) => s.down([older], [newer], 'safe'))).ran, []);
+    assert.deepEqual((await schema((s) => s.down([older], [newer], 'safe', randomUUID()))).ran, []);
     assert.deepEqual(await up([newer]), ['orders/0002_b', 'orders/0003_c']);
   });
 
@@ -61,7 +62,7 @@ describe('migrations going down', () => {
     const newer = module('orders', '1.1.0', { ...first, ...second });
     await up([newer]);
     // The module is removed: 0001 is not safe-down.
-    const down = await schema((s) => s.down([], [newer], 'safe'));
+    const down = await schema((s) => s.down([], [newer], 'safe', randomUUID()));
     assert.deepEqual(told(down), {
       ran: ['down orders/0002_b by 1.1.0'],
       ahead: ['orders/0001_a: 0001_a.down.sql is not marked safe-down'],
@@ -85,8 +86,8 @@ describe('migrations going down', () => {
     const { module, up, schema } = await makePlatform(t);
     const newer = module('orders', '1.0.0', first);
     await up([newer]);
-    const once = await schema((s) => s.down([], [newer], 'safe'));
-    assert.deepEqual(await schema((s) => s.down([], [newer], 'safe')), once);
+    const once = await schema((s) => s.down([], [newer], 'safe', randomUUID()));
+    assert.deepEqual(await schema((s) => s.down([], [newer], 'safe', randomUUID())), once);
   });
 
   it('runs every step for a person, dependents first', async (t) => {
@@ -100,10 +101,10 @@ describe('migrations going down', () => {
       '0001_o.down.sql': 'drop table o',
     });
     await up([products, orders]);
-    assert.deepEqual(told(await schema((s) => s.down([], [orders, products], 'all'))).ran, [
-      'down orders/0001_o by 1.0.0',
-      'down products/0001_p by 1.0.0',
-    ]);
+    assert.deepEqual(
+      told(await schema((s) => s.down([], [orders, products], 'all', randomUUID()))).ran,
+      ['down orders/0001_o by 1.0.0', 'down products/0001_p by 1.0.0'],
+    );
     assert.deepEqual([await tables(), await rows()], [[], []]);
   });
 
@@ -118,7 +119,7 @@ describe('migrations going down', () => {
       { alias: 'orders', name: '0003_c', rings: ['edge'] },
       { alias: 'orders', name: '0002_b', rings: ['edge'] },
     ]);
-    assert.deepEqual(told(await schema((s) => s.down([older], [newer], 'all'))), {
+    assert.deepEqual(told(await schema((s) => s.down([older], [newer], 'all', randomUUID()))), {
       ran: [],
       ahead: [],
       neededElsewhere: ['orders/0003_c: edge', 'orders/0002_b: edge'],
@@ -129,7 +130,9 @@ describe('migrations going down', () => {
       'orders/0003_c applied {edge}',
     ]);
     assert.deepEqual(await schema((s) => s.ahead()), []);
-    const last = await schema((s) => s.down([older], [newer], 'safe'), { ring: 'edge' });
+    const last = await schema((s) => s.down([older], [newer], 'safe', randomUUID()), {
+      ring: 'edge',
+    });
     assert.deepEqual(told(last).ran, [
       'down orders/0003_c by 1.1.0',
       'down orders/0002_b by 1.1.0',
@@ -166,7 +169,7 @@ describe('migrations going down', () => {
       await up([newer]);
       const before = await tables();
       module('orders', '1.1.0', edits);
-      const { ran, ahead } = await schema((s) => s.down([older], [newer], 'all'));
+      const { ran, ahead } = await schema((s) => s.down([older], [newer], 'all', randomUUID()));
       assert.deepEqual(ran, []);
       assert.match(ahead.find(({ name }) => name === '0002_b')?.reason ?? '', reason);
       assert.deepEqual(await tables(), before);
@@ -179,7 +182,7 @@ describe('migrations going down', () => {
     const { older, newer } = twoVersions(platform);
     await up([newer]);
     rmSync(newer.migrations, { recursive: true });
-    const { ran, ahead } = await schema((s) => s.down([older], [newer], 'all'));
+    const { ran, ahead } = await schema((s) => s.down([older], [newer], 'all', randomUUID()));
     assert.deepEqual(ran, []);
     assert.deepEqual(
       ahead.map(({ name, reason }) => `${name}: ${reason}`),
@@ -202,7 +205,7 @@ describe('migrations going down', () => {
     await up([newer]);
     const message =
       'orders 1.1.0: migration 0003_c.down.sql: table "cc" does not exist (SQLSTATE 42P01)';
-    assert.deepEqual(told(await schema((s) => s.down([older], [newer], 'safe'))), {
+    assert.deepEqual(told(await schema((s) => s.down([older], [newer], 'safe', randomUUID()))), {
       ran: ['down orders/0004_d by 1.1.0'],
       ahead: [
         `orders/0003_c: its down step failed: ${message}`,
@@ -218,7 +221,10 @@ describe('migrations going down', () => {
     ]);
     // The mended file of the next version's store does what is left.
     module('orders', '1.1.0', { '0003_c.down.sql': `${safe}drop table c` });
-    assert.equal((await schema((s) => s.down([older], [newer], 'safe'))).ran.length, 2);
+    assert.equal(
+      (await schema((s) => s.down([older], [newer], 'safe', randomUUID()))).ran.length,
+      2,
+    );
     assert.deepEqual(await tables(), ['a']);
   });
 
@@ -233,7 +239,7 @@ describe('migrations going down', () => {
     const older = module('orders', '1.0.0', { '0001_a.up.sql': 'create table a (n int)' });
     const wrong = module('orders', '1.1.0', files(`${outside}drop index concurrently j`));
     await up([wrong]);
-    const failed = await schema((s) => s.down([older], [wrong], 'safe'));
+    const failed = await schema((s) => s.down([older], [wrong], 'safe', randomUUID()));
     assert.match(failed.failed?.message ?? '', /0002_i\.down\.sql:2: index "j" does not exist/);
     assert.equal((await rows())[1], 'orders/0002_i revert-interrupted {} ahead');
     await assert.rejects(up([wrong]), {
@@ -242,7 +248,7 @@ describe('migrations going down', () => {
     });
     const again = module('orders', '1.1.1', files(`${outside}drop index concurrently i`));
     assert.match(
-      (await schema((s) => s.down([older], [again], 'all'))).ahead[0]?.reason ?? '',
+      (await schema((s) => s.down([older], [again], 'all', randomUUID()))).ahead[0]?.reason ?? '',
       /it was interrupted/,
     );
     const idempotent = module(
@@ -250,10 +256,22 @@ describe('migrations going down', () => {
       '1.1.2',
       files(`${outside}-- ringlock: idempotent\ndrop index concurrently if exists i`),
     );
-    const done = await schema((s) => s.down([older], [idempotent], 'safe'));
+    const done = await schema((s) => s.down([older], [idempotent], 'safe', randomUUID()));
     assert.deepEqual(told(done).ran, ['down orders/0002_i by 1.1.2']);
     assert.equal((await query(`select from pg_indexes where indexname = 'i'`)).length, 0);
     assert.equal((await rows()).length, 1);
+  });
+
+  it('runs nothing on an upgrade to a version with fewer files', async (t) => {
+    const { module, up, schema, rows } = await makePlatform(t);
+    const older = module('orders', '1.0.0', { ...first, ...second });
+    const newer = module('orders', '2.0.0', first);
+    await up([older]);
+    await up([newer]);
+    const nothing = { ran: [], ahead: [], neededElsewhere: [] };
+    const down = await schema((s) => s.down([newer], [older], 'all', randomUUID()));
+    assert.deepEqual(told(down), nothing);
+    assert.deepEqual((await rows())[1], 'orders/0002_b applied {stable}');
   });
 
   it('does not run what belongs to a version that another ring alone has had', async (t) => {
@@ -264,7 +282,10 @@ describe('migrations going down', () => {
     await up([newer], undefined, { ring: 'edge' });
     const other = module('orders', '1.0.5', first);
     const nothing = { ran: [], ahead: [], neededElsewhere: [] };
-    assert.deepEqual(told(await schema((s) => s.down([older], [other], 'all'))), nothing);
+    assert.deepEqual(
+      told(await schema((s) => s.down([older], [other], 'all', randomUUID()))),
+      nothing,
+    );
     assert.equal((await rows()).length, 3);
   });
 });
@@ -281,14 +302,17 @@ describe('the sample platform', () => {
     );
     assert.equal((await up(modules)).length, 7);
     const before = await tables();
-    const down = await schema((s) => s.down([], modules.toReversed(), 'safe'));
+    const down = await schema((s) => s.down([], modules.toReversed(), 'safe', randomUUID()));
     assert.equal(down.failed, undefined);
     assert.deepEqual(told(down).ran, [
       'down mobileapp/0001_create_devices by 1.0.0',
       'down orders/0002_index_open_orders by 1.0.0',
       'down products/0002_add_price_tiers by 1.0.0',
     ]);
-    assert.equal((await schema((s) => s.down([], modules.toReversed(), 'all'))).ran.length, 4);
+    assert.equal(
+      (await schema((s) => s.down([], modules.toReversed(), 'all', randomUUID()))).ran.length,
+      4,
+    );
     assert.deepEqual(await tables(), []);
     assert.equal((await up(modules)).length, 7);
     assert.deepEqual(await tables(), before);

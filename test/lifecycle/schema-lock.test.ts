@@ -38,7 +38,7 @@ describe('the lock of the migrations', () => {
         waiting.open();
       },
     });
-    await Promise.all([first, second]);
+    await Promise.all([first, second.finally(waiting.open)]);
     assert.deepEqual(order, ['first', 'second']);
     assert.equal(holders.length, 1);
     assert.match(holders[0] ?? '', /^ringlock edge\/pod-7 \(pid \d+\)$/);
@@ -58,8 +58,8 @@ describe('the lock of the migrations', () => {
       signal: controller.signal,
       onWait: () => controller.abort(reason),
     });
-    await assert.rejects(second, (error) => error === reason);
-    done.open();
+    const ended = second.finally(done.open);
+    await assert.rejects(ended, (error) => error === reason);
     await first;
   });
 

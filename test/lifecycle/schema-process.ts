@@ -51,7 +51,7 @@ async function run(url: string): Promise<void> {
   };
   const { older, newer } = crashModules(directory);
   await withSchema(options, async (schema) => {
-    if (mode === 'down') await schema.down([older], [newer], 'all');
+    if (mode === 'down') await schema.down([older], [newer], 'all', operation);
     else if (mode === 'undo') await schema.undo(operation, [newer]);
     else await schema.up([newer], operation);
   });

@@ -96,7 +96,7 @@ describe('undoing an operation', () => {
     const { module, up, schema, rows } = await makePlatform(t);
     const target = [module('orders', '1.0.0', first)];
     await up(target);
-    const [ahead] = (await schema((s) => s.down([], target, 'safe'))).ahead;
+    const [ahead] = (await schema((s) => s.down([], target, 'safe', randomUUID()))).ahead;
     const operation = randomUUID();
     await up(target, operation);
     await schema((s) => s.undo(operation, target));
