@@ -6,6 +6,7 @@ create table ring_operations (
   commit text,
   target text not null,
   lock text not null,
+  previous text,
   changes jsonb not null,
   is_return boolean not null default false,
   state text not null,

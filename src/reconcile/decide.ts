@@ -7,7 +7,7 @@ import {
   type FailedSet,
 } from '../plan/desired-lock.ts';
 import { type InstalledModule, type Plan, plan, type Step } from '../plan/plan.ts';
-import { dependencyOrder, type GraphModules } from '../repo/graph.ts';
+import type { GraphModules } from '../repo/graph.ts';
 import { createVersionDirection, type Lock, samePin } from '../repo/lock.ts';
 import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
@@ -45,9 +45,6 @@ export interface Decision {
   /** What the ring changes: from its last good lock. */
   readonly ringSteps: readonly Step[];
   readonly good: GoodLock | undefined;
-  /** Dependencies first, of the target; dependents first, of what the ring ran. */
-  readonly order: readonly string[];
-  readonly previousOrder: readonly string[];
   readonly sources: readonly ModuleSource[];
   /** A new pod begins with what the ring runs well; the pass that follows takes part in what is new. */
   readonly isFirstStep: boolean;
@@ -99,12 +96,10 @@ export async function decide(input: DecideInput): Promise<Decision> {
   return {
     desired,
     plan: decided,
-    target: ringTarget(input, desired.lock, digest, before),
+    target: ringTarget(input, desired.lock, digest, before, good?.lock),
     isNewForRing: good?.digest !== digest,
     ringSteps: ringSteps(desired.lock, before, graph, beforeGraph),
     good,
-    order: dependencyOrder(graph),
-    previousOrder: dependencyOrder(beforeGraph).reverse(),
     sources,
     isFirstStep,
   };
@@ -187,6 +182,7 @@ function ringTarget(
   lock: Lock,
   digest: string,
   before: Lock | undefined,
+  previous: Lock | undefined,
 ): RingTarget {
   const changes = changesBetween(before, lock);
   const directionOf = createVersionDirection();
@@ -197,7 +193,7 @@ function ringTarget(
     );
   });
   const { rollout, revertOn } = committed.settings.policy;
-  return { commit, lock, digest, changes, isReturn, policy: { rollout, revertOn } };
+  return { commit, lock, digest, changes, previous, isReturn, policy: { rollout, revertOn } };
 }
 
 function ringSteps(

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { moduleManifestFile } from '../digest/module-files.ts';
+import { dependencyOrder } from '../repo/graph.ts';
 import type { Lock, LockEntry } from '../repo/lock.ts';
 import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
 import type { Root } from '../store/root.ts';
@@ -29,17 +30,13 @@ export async function readModuleCode(
   return { alias, version, path, manifest, json: JSON.parse(text) };
 }
 
-/** The code of a lock's modules, in a given order; what the store does not have is left out. */
-export async function readLockCode(
-  root: Root,
-  lock: Lock,
-  order: readonly string[],
-): Promise<ModuleCode[]> {
-  const found: ModuleCode[] = [];
-  for (const alias of order) {
-    const entry = lock.modules.get(alias);
-    const code = entry && (await readModuleCode(root, alias, entry));
-    if (code !== undefined) found.push(code);
+/** The code of a lock's modules, dependencies first; what the store does not have is left out. */
+export async function readLockCode(root: Root, lock: Lock): Promise<ModuleCode[]> {
+  const found = new Map<string, ModuleCode>();
+  for (const [alias, entry] of lock.modules) {
+    const code = await readModuleCode(root, alias, entry);
+    if (code !== undefined) found.set(alias, code);
   }
-  return found;
+  const graph = new Map([...found].map(([alias, { manifest }]) => [alias, manifest]));
+  return dependencyOrder(graph).flatMap((alias) => found.get(alias) ?? []);
 }

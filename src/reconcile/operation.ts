@@ -1,6 +1,7 @@
 import type { AuditLog } from '../audit/audit-log.ts';
 import { environmentFailed, RinglockError } from '../errors.ts';
 import type { Plan, Step } from '../plan/plan.ts';
+import type { Lock } from '../repo/lock.ts';
 import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import type { Generation } from '../store/generation.ts';
@@ -37,7 +38,7 @@ export interface PlannedOperation {
   /** What the ring changes: whose handlers run. */
   readonly ringSteps: readonly Step[];
   /** Asked once everything is staged: migrations are read from the store. */
-  readonly schema: () => Promise<SchemaWork>;
+  readonly schema: (previous: Lock | undefined) => Promise<SchemaWork>;
   readonly settings: Settings;
   readonly sources: readonly ModuleSource[];
   readonly facts: OperationFacts;
@@ -175,7 +176,7 @@ export class Operation {
 
   async #migrate(ring: RingOperation): Promise<void> {
     if (ring.joined === 'reverting') throw turnedBack('it failed in another replica');
-    const { up } = await this.#schema();
+    const { up } = await this.#schema(ring);
     if (up === undefined) return;
     await this.#phase('migrate');
     await ring.once(up(ring.id));
@@ -298,8 +299,9 @@ export class Operation {
   ): Promise<OperationResult> {
     const { root, audit } = this.#parts;
     const detail = { health: state, health_reason: reason };
-    if (change !== undefined) await commitChange(root, audit, change, 'succeeded', detail);
+    // First what the ring still has to do: a change that is open is gone on with after a kill.
     await this.#leave(ring, 'committed');
+    if (change !== undefined) await commitChange(root, audit, change, 'succeeded', detail);
     return {
       generation: await root.current(),
       degraded: state === 'unhealthy' ? reason : undefined,
@@ -343,7 +345,7 @@ export class Operation {
 
   /** The schema follows once nobody is on the versions that were left. */
   async #leave(ring: RingOperation, after: Outcome): Promise<void> {
-    const { undo, down } = await this.#schema();
+    const { undo, down } = await this.#schema(ring);
     try {
       const work = after === 'committed' ? down : undo;
       await ring.whenAllLeft(after, work?.(ring.id) ?? nothing);
@@ -354,15 +356,17 @@ export class Operation {
     }
   }
 
-  #schema(): Promise<SchemaWork> {
-    this.#schemaWork ??= this.#planned.schema();
+  #schema(ring: RingOperation): Promise<SchemaWork> {
+    this.#schemaWork ??= this.#planned.schema(ring.previous);
     return this.#schemaWork;
   }
 
   /** What must happen once: such a plan waits for the database that says whether it has. */
   async #hasRingWork(): Promise<boolean> {
     const handlers = await ringHandlers(this.#handlerFacts(), this.#planned.ringSteps);
-    return handlers.length > 0 || (await this.#schema()).isChanged;
+    return (
+      handlers.length > 0 || (await this.#planned.schema(this.#planned.target?.previous)).isChanged
+    );
   }
 
   #handlerFacts(): HandlerFacts {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Actor } from '../audit/event.ts';
@@ -91,6 +92,9 @@ interface Target {
 
 /** Passes that follow each other at once: a stopped operation, a revert and what it leaves to do. */
 const passesAtOnce = 8;
+
+/** When the ring is ahead of what this replica has seen, in ms. */
+const lookAgainMs = 500;
 
 /**
  * One ring's reconciler on one root: compares the committed lock with the disk and makes them match.
@@ -193,6 +197,10 @@ export class Reconciler {
       await this.#parts.membership.sync();
       return 'again';
     }
+    if (failure.code === 'ring-ahead') {
+      await delay(lookAgainMs, undefined, { signal }).catch(() => {});
+      return 'again';
+    }
     await this.#recordRefusal(failure);
     await status.fail(failure);
     if (failure.code !== 'degraded') await this.#goOnWithoutCommit(drift, signal);
@@ -253,10 +261,11 @@ export class Reconciler {
     const { remote, database, membership } = this.#parts;
     const last = await this.#lastConverged();
     const anchor = membership.memory.anchor(this.#settings.branch);
-    const have = last ?? anchor;
+    // What is not here yet cannot be had.
+    const have = last ?? (anchor === tip ? undefined : anchor);
     if (tip !== last || !(await database.has(tip))) await remote.fetchCommits(tip, have);
     await this.#refuseRewind(last, tip, 'this root');
-    if (tip !== last) await this.#refuseRewind(anchor, tip, 'this ring');
+    if (tip !== last) await this.#refuseBehindRing(anchor, tip);
     const platform = await fetchCommitted(remote, database, tip, last);
     const { ring } = this.#settings;
     const deployed = await findLockCommit(database, platform.commit, ring, async (oids) => {
@@ -291,6 +300,16 @@ export class Reconciler {
 
   #convergedRef(): string {
     return `refs/ringlock/converged/${this.#settings.branch}`;
+  }
+
+  /** The ring may have gone on since the branch was looked at; a server that lags is refused. */
+  async #refuseBehindRing(anchor: string | undefined, tip: string): Promise<void> {
+    try {
+      await this.#refuseRewind(anchor, tip, 'this ring');
+    } catch (error) {
+      const now = await this.#parts.remote.resolveBranch(this.#settings.branch);
+      throw now === tip ? error : new OperationStopped('the branch has moved on');
+    }
   }
 
   /** Invariant 6: never to a commit that does not descend from the last one, unless told on the pod. */
@@ -412,13 +431,11 @@ export class Reconciler {
       plan: decision.plan,
       target: isForRing ? decision.target : undefined,
       ringSteps: decision.isNewForRing ? decision.ringSteps : [],
-      schema: async () =>
+      schema: async (previous) =>
         schemaWork(
           facts,
-          await readLockCode(root, decision.target.lock, decision.order),
-          decision.good === undefined
-            ? []
-            : await readLockCode(root, decision.good.lock, decision.previousOrder),
+          await readLockCode(root, decision.target.lock),
+          previous === undefined ? [] : await readLockCode(root, previous),
           (ahead) => {
             for (const { alias, name, reason } of ahead) {
               log.warn(`the schema is ahead: ${alias} ${name}`, { reason });

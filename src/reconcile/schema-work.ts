@@ -38,7 +38,7 @@ const none: SchemaWork = { isChanged: false, up: undefined, undo: undefined, dow
 
 /**
  * @param target what the ring goes to, dependencies first
- * @param previous what it ran, dependents first
+ * @param previous what it ran, dependencies first
  * @throws RinglockError `migrations-database-missing`
  */
 export async function schemaWork(
@@ -106,8 +106,8 @@ export async function schemaWork(
         }),
     }),
     // Somebody may have used what the operation made: only what says that it is safe goes.
-    undo: down('schema back', [...targets].reverse(), [...befores].reverse(), 'safe'),
-    down: down('schema down', befores, targets, facts.downMode),
+    undo: down('schema back', [...targets].reverse(), befores, 'safe'),
+    down: down('schema down', [...befores].reverse(), targets, facts.downMode),
   };
 }
 

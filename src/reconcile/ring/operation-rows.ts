@@ -16,6 +16,8 @@ export interface OperationRow {
   readonly target: string;
   readonly commit: string | null;
   readonly reason: string | null;
+  /** The lock before, in its byte form. */
+  readonly previous: string | null;
   readonly view: OperationView;
 }
 
@@ -67,7 +69,7 @@ export async function lockRing(client: pg.Client, ring: string): Promise<void> {
 /** An operation with everybody's part in it. */
 export async function readOperation(client: pg.Client, id: string): Promise<OperationRow> {
   const { rows } = await client.query<Omit<OperationRow, 'view'> & ViewColumns>(
-    `select id, ring, state, target, commit, reason, members, policy, is_return,
+    `select id, ring, state, target, commit, reason, previous, members, policy, is_return,
        extract(epoch from now() - created_at) * 1000 as age_ms
      from ring_operations where id = $1`,
     [id],
@@ -175,14 +177,14 @@ async function begin(
   const id = uuidv7();
   await client.query(
     `insert into ring_operations (id, ring, commit, target, lock, changes, is_return, state, members,
-       policy, leader)
+       policy, leader, previous)
      values ($1, $2, $3, $4, $5, $6,
        $9 and exists (select 1 from ring_operations where ring = $2 and target = $4 and state = 'committed'),
        'rolling',
        array(select replica from ring_replicas
          where ring = $2 and seen_at > now() - make_interval(secs => ${aliveSeconds})
          union select $8),
-       $7, $8)`,
+       $7, $8, $10)`,
     [
       id,
       ring,
@@ -193,6 +195,7 @@ async function begin(
       JSON.stringify(target.policy),
       replica,
       target.isReturn,
+      target.previous === undefined ? null : formatLock(target.previous),
     ],
   );
   await client.query(

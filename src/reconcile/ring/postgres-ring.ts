@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { environmentFailed } from '../../errors.ts';
 import { changesKey } from '../../plan/desired-lock.ts';
+import { parseLock } from '../../repo/lock.ts';
 import type { Log } from '../log.ts';
 import {
   findOrBegin,
@@ -87,6 +88,7 @@ class PostgresRing implements RingOperation {
   readonly id: string;
   readonly signal: AbortSignal;
   readonly joined: RingOperation['joined'];
+  readonly previous: RingOperation['previous'];
   readonly #options: PostgresRingOptions;
   readonly #target: RingTarget;
   readonly #session: RingSession;
@@ -96,9 +98,10 @@ class PostgresRing implements RingOperation {
     options: PostgresRingOptions,
     target: RingTarget,
     session: RingSession,
-    { id, state }: OperationRow,
+    { id, state, previous }: OperationRow,
   ) {
     this.id = id;
+    this.previous = previous === null ? undefined : parseLock(previous, options.ring);
     this.joined = state === 'committed' || state === 'reverting' ? state : 'rolling';
     this.#options = options;
     this.#target = target;

@@ -38,6 +38,9 @@ export interface OperationView {
 /** How long a member may take to join before it counts as gone. */
 const joinGraceMs = 15_000;
 
+/** How long a replica that was superseded in its turn may take to come into the next operation. */
+const rejoinMs = 5_000;
+
 export type Decision =
   | { readonly state: 'rolling' | 'committed' }
   | { readonly state: 'reverting'; readonly reason: string };
@@ -135,13 +138,11 @@ function passedOf(joined: readonly ReplicaView[]): number {
 function busyOf(view: OperationView, replica: string | undefined): number {
   const states: readonly ReplicaState[] =
     view.state === 'committed' ? ['turn'] : ['turn', 'unhealthy'];
-  return view.replicas.filter(
-    (other) =>
-      other.replica !== replica &&
-      other.isPresent &&
-      states.includes(other.state) &&
-      (other.isJoined || other.state === 'turn'),
-  ).length;
+  const isBusy = (other: ReplicaView) =>
+    other.isJoined
+      ? other.isPresent && states.includes(other.state)
+      : other.state === 'turn' && (other.isPresent || view.ageMs < rejoinMs);
+  return view.replicas.filter((other) => other.replica !== replica && isBusy(other)).length;
 }
 
 /** No replica has a turn, some wait, and those that are unhealthy fill all places. */

@@ -12,6 +12,8 @@ export interface RingTarget {
   readonly digest: string;
   /** What it changes of the last good lock. */
   readonly changes: readonly ModuleChange[];
+  /** What the ring ran well before; undefined when that is unknown. */
+  readonly previous: Lock | undefined;
   /** Whether it only goes down from the last good lock: a revert, which never waits for waves. */
   readonly isReturn: boolean;
   readonly policy: Pick<Policy, 'rollout' | 'revertOn'>;
@@ -48,6 +50,8 @@ export interface RingWork {
 export interface RingOperation {
   /** UUIDv7, the same in every replica. */
   readonly id: string;
+  /** What the ring ran when the operation began, whatever it runs well by now. */
+  readonly previous: Lock | undefined;
   /** Aborted with an OperationStopped or a RinglockError. */
   readonly signal: AbortSignal;
   /** What the ring had decided when this replica joined. */

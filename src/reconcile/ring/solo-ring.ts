@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
 import { RinglockError } from '../../errors.ts';
+import { formatLock, type Lock, parseLock } from '../../repo/lock.ts';
 import { writeFileAtomically } from '../../store/atomic-file.ts';
 import { ownersPath } from '../../store/layout.ts';
 import { type Owner, takeRoot } from '../../store/owner.ts';
@@ -40,6 +41,8 @@ interface SoloStep {
 interface SoloFile {
   readonly id: string;
   readonly target: string;
+  /** The lock before, in its byte form. */
+  readonly previous: string | null;
   readonly isFinished: boolean;
   readonly steps: readonly SoloStep[];
 }
@@ -58,11 +61,14 @@ export async function joinAlone(
   const found = await locked(options, async () => {
     const known = await readSteps(options.directory);
     if (known?.target === target.digest && !known.isFinished) return known;
-    const begun = { id: uuidv7(), target: target.digest, isFinished: false, steps: [] };
+    const previous = target.previous === undefined ? null : formatLock(target.previous);
+    const begun = { id: uuidv7(), target: target.digest, previous, isFinished: false, steps: [] };
     await writeSteps(options.directory, begun);
     return begun;
   });
-  return new SoloRing(options, target, found.id);
+  const previous =
+    found.previous === null ? undefined : parseLock(found.previous, target.lock.ring);
+  return new SoloRing(options, target, found.id, previous);
 }
 
 class SoloRing implements RingOperation {
@@ -75,6 +81,7 @@ class SoloRing implements RingOperation {
     options: SoloRingOptions,
     target: RingTarget,
     readonly id: string,
+    readonly previous: Lock | undefined,
   ) {
     this.#options = options;
     this.#target = target;
