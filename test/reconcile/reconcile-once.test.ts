@@ -4,6 +4,7 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   realpathSync,
   rmSync,
   writeFileSync,
@@ -302,6 +303,19 @@ describe('reconcile --once', { concurrency: 2 }, () => {
     mkdirSync(root);
     await converge({ platform, repo, root });
     assert.deepEqual(filesServed(root), filesLockedAt(platform, 'HEAD', 'canary'));
+  });
+
+  it('keeps as many generations as it is told to', async (t) => {
+    const ring = createRing(t);
+    const { platform, root } = ring;
+    await converge(ring);
+    release(platform, 'Orders', '1.0.1');
+    deploy(platform, 'Orders 1.0.1');
+    await converge(ring);
+    assert.deepEqual(readdirSync(join(root, 'generations')), ['000001', '000002']);
+    await converge(ring, '--keep-generations', '1', '--retain-for', '1ms');
+    assert.deepEqual(readdirSync(join(root, 'generations')), ['000002']);
+    assert.equal((await reconcileOnce(ring, ['--keep-generations', '0'])).code, 2);
   });
 
   it('prints its status as one JSON document with --json', async (t) => {

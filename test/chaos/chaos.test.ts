@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { stopOwnPostgres } from '../support/postgres.ts';
+import { killAtRandom } from './random-kills.ts';
+
+after(stopOwnPostgres);
+
+test('killed at random moments, a root keeps every promise and each restart converges', async () => {
+  const seed = Number(process.env['CHAOS_SEED'] ?? Date.now() % 1_000_000);
+  const report = await killAtRandom({ kills: 40, seed, workers: 2 });
+  assert.equal(report.failure, undefined);
+  assert.ok(report.kills >= 40);
+});

@@ -1,0 +1,99 @@
+// npm run test:chaos [-- --kills 500 --seed N --workers 2 --stride 1 --steps 1-999]: kills reconcilers at
+// random moments, then lets every single step of an upgrade and of an installation fail and be the last,
+// and checks every promise from outside after each. Exits 1 when one was broken. With --kills 0 only the
+// sweeps run, with --stride 0 only the kills; --stride 5 takes every fifth step, --steps only those
+// between. All end after --minutes (60) each, done or not. The program is this checkout's build, or what
+// CHAOS_PROGRAM names.
+import { parseArgs } from 'node:util';
+import { startPostgres } from '../support/postgres.ts';
+import { killAtRandom } from './random-kills.ts';
+import { type Scenario, sweepSteps } from './sweep.ts';
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '500' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    workers: { type: 'string', default: '2' },
+    minutes: { type: 'string', default: '60' },
+    stride: { type: 'string', default: '1' },
+    steps: { type: 'string' },
+  },
+});
+const [kills, seed, workers, stride] = [
+  values.kills,
+  values.seed,
+  values.workers,
+  values.stride,
+].map(Number) as [number, number, number, number];
+
+const postgres = await startPostgres();
+process.env['RINGLOCK_TEST_POSTGRES'] = postgres.url;
+let failed = false;
+try {
+  if (kills > 0) await randomKills();
+  for (const scenario of ['upgrade', 'install'] as const) {
+    if (stride > 0 && !failed) await sweep(scenario);
+  }
+} finally {
+  await postgres.stop();
+}
+process.exit(failed ? 1 : 0);
+
+async function randomKills(): Promise<void> {
+  console.log(`random kills: ${kills}, seed ${seed}, ${workers} workers`);
+  const startedAt = performance.now();
+  const report = await killAtRandom({
+    kills,
+    seed,
+    workers,
+    longestMs: Number(values.minutes) * 60_000,
+    onKill: (count, where) => {
+      if (count % 25 === 0) console.log(`  ${count} kills, the last in ${where}`);
+    },
+  });
+  if (report.failure !== undefined) {
+    failed = true;
+    console.error(report.failure);
+  }
+  printCounts('kills by phase', report.byPhase);
+  printCounts('kills by where they landed', report.byPlace);
+  const { recoveries, checks, events } = report;
+  console.log(
+    `${report.kills} kills, ${recoveries} recoveries, ${checks} checks, ${events} events, ${failed ? 'a violation' : '0 violations'}, ${seconds(startedAt)} s`,
+  );
+}
+
+async function sweep(scenario: Scenario): Promise<void> {
+  const startedAt = performance.now();
+  const report = await sweepSteps({
+    scenario,
+    stride,
+    workers,
+    longestMs: Number(values.minutes) * 60_000,
+    ...(values.steps !== undefined && { range: rangeOf(values.steps) }),
+    onCase: (count) => {
+      if (count % 50 === 0) console.log(`  ${count} cases`);
+    },
+  });
+  for (const failure of report.failures) console.error(failure);
+  failed ||= report.failures.length > 0;
+  console.log(
+    `sweep of an ${scenario}: ${report.steps} steps, ${report.reads} reads, ${report.cases} cases (${report.struck} struck), ${report.checks} checks, ${report.failures.length} violations, ${seconds(startedAt)} s`,
+  );
+}
+
+function rangeOf(text: string): { first: number; last: number } {
+  const [first = 1, last = first] = text.split('-').map(Number);
+  return { first, last };
+}
+
+function printCounts(title: string, counts: ReadonlyMap<string, number>): void {
+  console.log(`${title}:`);
+  for (const [name, count] of [...counts].sort(([, a], [, b]) => b - a)) {
+    console.log(`  ${String(count).padStart(5)}  ${name}`);
+  }
+}
+
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1000).toFixed(0);
+}

@@ -1,0 +1,233 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import pg from 'pg';
+import { deploy, release } from '../support/deploy.ts';
+import {
+  type ChaosPlatform,
+  type ChaosRoot,
+  copyRoot,
+  createChaosPlatform,
+  createRoot,
+  reconcileArguments,
+  removeRoot,
+  subjectOf,
+} from './chaos-ring.ts';
+import { checkRoot, shown } from './checker.ts';
+import { convergesFromNow } from './converged.ts';
+import { type Fault, type FaultyEnd, runFaulty, waitForGroups } from './faulty-process.ts';
+
+/** The first installation of a platform, or an upgrade of one module of a root that serves. */
+export type Scenario = 'install' | 'upgrade';
+
+export interface SweepOptions {
+  readonly scenario: Scenario;
+  /** Every so many steps one is taken. */
+  readonly stride: number;
+  /** Only these steps, both included. */
+  readonly range?: { readonly first: number; readonly last: number };
+  readonly workers: number;
+  /** No case begins later than this many ms after the start. */
+  readonly longestMs?: number;
+  /** Told after each case. */
+  readonly onCase?: (cases: number) => void;
+}
+
+export interface SweepReport {
+  /** How many steps the scenario has when nothing goes wrong, and how many reads. */
+  readonly steps: number;
+  readonly reads: number;
+  readonly cases: number;
+  /** Cases whose fault really struck: work that runs side by side comes in no fixed order. */
+  readonly struck: number;
+  readonly checks: number;
+  readonly failures: readonly string[];
+}
+
+/** How a case is run: a pass that is killed or fails, or a watch that has to get over it by itself. */
+const ways = ['kill', 'throw', 'throw in watch', 'throw at a read'] as const;
+type Way = (typeof ways)[number];
+
+interface Case {
+  readonly at: number;
+  readonly way: Way;
+}
+
+/** What is about to happen to a root. */
+interface Prepared {
+  readonly platform: ChaosPlatform;
+  readonly root: ChaosRoot;
+  readonly commit: string;
+}
+
+/** What a watch leaves for the next start to remove, or for its next report to say. */
+const leftForLater = ['nothing left over', 'object database', 'status in Postgres'];
+
+/** Lets one step after another fail, and be the last, each on a copy of one root. */
+export async function sweepSteps(options: SweepOptions): Promise<SweepReport> {
+  const platform = await createChaosPlatform();
+  const failures: string[] = [];
+  try {
+    const sweep = new Sweep(await prepare(platform, options.scenario));
+    const { steps, reads } = await sweep.count();
+    const cases = casesOf(options, steps, reads);
+    let done = 0;
+    const until = Date.now() + (options.longestMs ?? Number.MAX_SAFE_INTEGER);
+    const work = async () => {
+      for (let next = cases.pop(); next !== undefined; next = cases.pop()) {
+        if (Date.now() > until) return;
+        failures.push(...(await sweep.run(next)));
+        options.onCase?.(++done);
+      }
+    };
+    await Promise.all(Array.from({ length: options.workers }, work));
+    return { steps, reads, cases: done, struck: sweep.struck, checks: sweep.checks, failures };
+  } finally {
+    await platform.close();
+    if (failures.length === 0) removeRoot({ root: platform.directory });
+  }
+}
+
+/** With a stride each way begins at another step, so that together they look at more of them. */
+function casesOf(
+  { stride, range = { first: 1, last: Number.MAX_VALUE } }: SweepOptions,
+  steps: number,
+  reads: number,
+): Case[] {
+  return ways.flatMap((way, index) => {
+    const last = Math.min(way === 'throw at a read' ? reads : steps, range.last);
+    const cases: Case[] = [];
+    const start = range.first + Math.floor((stride * index) / ways.length);
+    for (let at = start; at <= last; at += stride) cases.push({ at, way });
+    return cases;
+  });
+}
+
+async function prepare(platform: ChaosPlatform, scenario: Scenario): Promise<Prepared> {
+  const root = await createRoot(platform, 'prepared', 'symlink');
+  const first = platform.platform.git('rev-parse', 'HEAD');
+  if (scenario === 'install') return { platform, root, commit: first };
+  const { code, stderr, group } = await runFaulty({
+    cwd: root.root,
+    root: root.root,
+    args: argumentsOf(platform, root, '--once'),
+  });
+  await waitForGroups([group]);
+  const { violations } = await checkRoot(subjectOf(platform, root, first), 'settled');
+  if (code !== 0 || violations.length > 0) {
+    throw new Error(`the first pass: ${code} ${stderr} ${violations.map(shown)}`);
+  }
+  release(platform.platform, 'Orders', '1.0.1');
+  const commit = deploy(platform.platform, 'Orders 1.0.1');
+  return { platform, root: { ...root, commit: first }, commit };
+}
+
+function argumentsOf(
+  platform: ChaosPlatform,
+  root: ChaosRoot,
+  ...mode: readonly string[]
+): string[] {
+  const gc = ['--keep-generations', '1', '--retain-for', '1ms'];
+  return reconcileArguments(platform, root, ...mode, '--database-url', root.databaseUrl, ...gc);
+}
+
+class Sweep {
+  struck = 0;
+  checks = 0;
+  readonly #prepared: Prepared;
+
+  constructor(prepared: Prepared) {
+    this.#prepared = prepared;
+  }
+
+  async count(): Promise<Pick<SweepReport, 'steps' | 'reads'>> {
+    const root = await this.#copy('counted');
+    const end = await this.#run(root, '--once', undefined);
+    await waitForGroups([end.group]);
+    removeRoot(root);
+    return { steps: end.steps.length, reads: end.reads };
+  }
+
+  /** @returns what was wrong, in words */
+  async run({ at, way }: Case): Promise<readonly string[]> {
+    const root = await this.#copy(`${way.replaceAll(' ', '-')}-${at}`);
+    const isWatch = way === 'throw in watch';
+    const how = way === 'kill' ? 'kill' : 'throw';
+    const of = way === 'throw at a read' ? 'read' : 'step';
+    const end = await this.#run(root, isWatch ? '--watch' : '--once', { of, at, how });
+    if (end.struck !== undefined) this.struck += 1;
+    const words = await this.#check(root, 'killed', way === 'kill' ? [] : wrongEnd(end));
+    if (isWatch && end.code === 0) {
+      await waitForGroups([end.group]);
+      words.push(...(await this.#check(root, 'settled', [], leftForLater)));
+    }
+    const healthy = await this.#run(root, '--once', undefined);
+    await waitForGroups([end.group, healthy.group]);
+    const wrong =
+      healthy.code === 0 ? [] : [`a restart ended with ${healthy.code}: ${healthy.stderr}`];
+    words.push(...(await this.#check(root, 'settled', wrong)));
+    if (words.length === 0) {
+      removeRoot(root);
+      return [];
+    }
+    const { kind, operation, target } = end.struck ?? {};
+    const what = `${way} at step ${at} (${kind} ${operation} ${target})`;
+    return [[what, ...words, `kept: ${root.root}`].join('\n  ')];
+  }
+
+  async #check(
+    root: ChaosRoot,
+    moment: 'killed' | 'settled',
+    words: readonly string[],
+    except: readonly string[] = [],
+  ): Promise<string[]> {
+    const { platform, commit } = this.#prepared;
+    const subject = subjectOf(platform, root, commit);
+    const { violations, ran } = await checkRoot(subject, moment, except);
+    this.checks += ran;
+    return [...words, ...violations.map((violation) => `${moment}: ${shown(violation)}`)];
+  }
+
+  #run(root: ChaosRoot, mode: '--once' | '--watch', fault: Fault | undefined): Promise<FaultyEnd> {
+    const { platform, commit } = this.#prepared;
+    const interval = mode === '--watch' ? ['--interval', '200ms'] : [];
+    return runFaulty({
+      cwd: root.root,
+      root: root.root,
+      args: argumentsOf(platform, root, mode, ...interval),
+      ...(fault && { fault }),
+      ...(mode === '--watch' && { isDone: convergesFromNow(root.root, commit) }),
+    });
+  }
+
+  async #copy(name: string): Promise<ChaosRoot> {
+    const { root, platform } = this.#prepared;
+    const databaseUrl = await copyDatabase(root.databaseUrl);
+    return copyRoot(root, join(platform.directory, name), databaseUrl);
+  }
+}
+
+/** One step that fails is the environment's failure, told without a stack trace, or got over. */
+function wrongEnd({ code, signal, stderr, hung }: FaultyEnd): string[] {
+  const words: string[] = [];
+  if (hung) words.push('the program hung');
+  else if (code !== 0 && code !== 3) words.push(`it ended with ${code ?? signal}: ${stderr}`);
+  if (/\n\s+at /.test(stderr)) words.push(`it printed a stack trace: ${stderr}`);
+  return words;
+}
+
+/** PostgreSQL copies a database that nobody is connected to. */
+async function copyDatabase(url: string): Promise<string> {
+  const name = `t_${process.pid}_${randomBytes(6).toString('hex')}`;
+  const server = new URL(url);
+  const template = server.pathname.slice(1);
+  server.pathname = '/postgres';
+  const client = new pg.Client({ connectionString: server.href });
+  await client.connect();
+  try {
+    await client.query(`create database ${name} template ${template}`);
+  } finally {
+    await client.end();
+  }
+  server.pathname = `/${name}`;
+  return server.href;
+}
