@@ -7,8 +7,9 @@ import {
   type FailedSet,
 } from '../plan/desired-lock.ts';
 import { type InstalledModule, type Plan, plan, type Step } from '../plan/plan.ts';
-import type { GraphModules } from '../repo/graph.ts';
+import type { GraphModule, GraphModules } from '../repo/graph.ts';
 import { createVersionDirection, type Lock, samePin } from '../repo/lock.ts';
+import type { ModuleManifest } from '../repo/module-manifest.ts';
 import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import { type Generation, lockDigest } from '../store/generation.ts';
@@ -46,6 +47,8 @@ export interface Decision {
   readonly ringSteps: readonly Step[];
   readonly good: GoodLock | undefined;
   readonly sources: readonly ModuleSource[];
+  /** Whether a module that the ring changes has handlers that run when it does. */
+  readonly hasHandlers: boolean;
   /** A new pod begins with what the ring runs well; the pass that follows takes part in what is new. */
   readonly isFirstStep: boolean;
 }
@@ -93,12 +96,16 @@ export async function decide(input: DecideInput): Promise<Decision> {
   const before = good?.lock ?? current?.lock;
   const beforeGraph = await knownGraph(before, root, objects);
   const digest = lockDigest(desired.lock);
+  const changed = ringSteps(desired.lock, before, graph, beforeGraph);
   return {
     desired,
     plan: decided,
     target: ringTarget(input, desired.lock, digest, before, good?.lock),
     isNewForRing: good?.digest !== digest,
-    ringSteps: ringSteps(desired.lock, before, graph, beforeGraph),
+    ringSteps: changed,
+    hasHandlers: changed.some(
+      ({ alias }) => hasHandlers(graph.get(alias)) || hasHandlers(beforeGraph.get(alias)),
+    ),
     good,
     sources,
     isFirstStep,
@@ -161,12 +168,15 @@ async function prefetch(root: Root, lock: Lock, sources: readonly ModuleSource[]
   for (const source of sources) await source.prefetch?.(missing);
 }
 
+/** A module whose manifest may be lost. */
+type KnownModule = GraphModule & Partial<Pick<ModuleManifest, 'lifecycle'>>;
+
 /** The order of what is left needs its graph; where that is lost, the order is the alphabet's. */
 async function knownGraph(
   lock: Lock | undefined,
   root: Root,
   objects: DecideInput['objects'],
-): Promise<GraphModules> {
+): Promise<ReadonlyMap<string, KnownModule>> {
   if (lock === undefined) return new Map();
   try {
     return await readGraph(lock, root, objects);
@@ -175,6 +185,13 @@ async function knownGraph(
     const alone = { platformRange: undefined, dependencies: new Map<string, string>() };
     return new Map([...lock.modules].map(([alias, { version }]) => [alias, { ...alone, version }]));
   }
+}
+
+function hasHandlers(module: KnownModule | undefined): boolean {
+  const lifecycle = module?.lifecycle;
+  return ['onInstall', 'onUpgrade', 'onDowngrade'].some(
+    (event) => lifecycle !== undefined && event in lifecycle,
+  );
 }
 
 function ringTarget(

@@ -4,7 +4,6 @@ import pLimit from 'p-limit';
 import { moduleManifestFile } from '../digest/module-files.ts';
 import { RinglockError, refused } from '../errors.ts';
 import type { ObjectReader } from '../git/object-store.ts';
-import type { GraphModule, GraphModules } from '../repo/graph.ts';
 import type { Lock, LockEntry } from '../repo/lock.ts';
 import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
 import { readModuleManifest } from '../source/module-tree.ts';
@@ -20,11 +19,11 @@ export async function readGraph(
   lock: Lock,
   root: Root,
   objects: ObjectReader,
-): Promise<GraphModules> {
+): Promise<ReadonlyMap<string, ModuleManifest>> {
   const limit = pLimit(16);
   const modules = await Promise.all(
     [...lock.modules].map(([alias, entry]) =>
-      limit(async (): Promise<[string, GraphModule]> => {
+      limit(async (): Promise<[string, ModuleManifest]> => {
         const manifest = await readManifest(alias, entry, root, objects);
         requireAgreement(alias, entry, manifest, lock.ring);
         return [alias, manifest];

@@ -3,28 +3,20 @@ import { uuidv7 } from 'uuidv7';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Actor } from '../audit/event.ts';
 import type { Outbox } from '../audit/outbox.ts';
-import { environmentFailed, RinglockError, refused } from '../errors.ts';
-import { isAncestor } from '../git/ancestry.ts';
-import { fetchCommitted, readCommitted } from '../git/committed-files.ts';
+import { environmentFailed, RinglockError } from '../errors.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
-import type { Commit } from '../git/object-store.ts';
 import type { Remote } from '../git/remote.ts';
-import { tenantsFile } from '../repo/names.ts';
-import { parseRingFile } from '../repo/ring.ts';
-import { defaultSettings, type Settings } from '../repo/settings.ts';
+import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import { generationDrift } from '../store/drift.ts';
-import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
 import type { RootStatus } from '../store/status-file.ts';
 import { Application, type ApplicationOptions } from './application.ts';
-import { type CommittedRing, readCommittedRing } from './committed-ring.ts';
+import { BranchFollower, type Target } from './branch-follower.ts';
 import { blockedBy, type Decision, decide } from './decide.ts';
 import { followTenants } from './follow-tenants.ts';
-import { findLockCommit } from './lock-commit.ts';
 import type { Log } from './log.ts';
 import { commitChange } from './make-visible.ts';
-import { readLockCode } from './module-code.ts';
 import { Operation, type OperationParts, type PlannedOperation } from './operation.ts';
 import {
   type OperationFacts,
@@ -33,9 +25,9 @@ import {
   tenantEvent,
 } from './operation-events.ts';
 import { readRequests } from './operator-requests.ts';
+import { planOperation } from './plan-operation.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
 import { OperationStopped } from './ring/ring-operation.ts';
-import { schemaWork } from './schema-work.ts';
 import type { StatusKeeper } from './status-keeper.ts';
 import { takeRequest } from './take-request.ts';
 
@@ -76,20 +68,6 @@ export interface ReconcilerParts {
 /** Alias → what differs on disk, in words. */
 type Drift = ReadonlyMap<string, string>;
 
-/** A commit whose lock is to be made true, and who is behind it. */
-interface Target {
-  readonly commit: string | null;
-  readonly committed: CommittedRing;
-  /** The text of tenants.yaml, where it is known. */
-  readonly tenants: string | undefined;
-  readonly actor: Actor;
-  readonly subject: string;
-  /** Whether a person asked on this pod. */
-  readonly isAsked: boolean;
-  /** Whether it is what was known before, with git away or its tip refused. */
-  readonly isKnown: boolean;
-}
-
 /** Passes that follow each other at once: a stopped operation, a revert and what it leaves to do. */
 const passesAtOnce = 8;
 
@@ -103,6 +81,7 @@ const lookAgainMs = 500;
 export class Reconciler {
   readonly #settings: ReconcilerSettings;
   readonly #parts: ReconcilerParts;
+  readonly #branch: BranchFollower;
   /** The tip that was last found converged, in this process: an unchanged branch needs no more. */
   #convergedTip: string | undefined;
   /** What was learned since then (a hold, a retry, an operation left open) needs a whole pass. */
@@ -118,6 +97,7 @@ export class Reconciler {
   constructor(settings: ReconcilerSettings, parts: ReconcilerParts) {
     this.#settings = settings;
     this.#parts = parts;
+    this.#branch = new BranchFollower({ ...settings, ...parts, memory: parts.membership.memory });
   }
 
   get ring(): string {
@@ -202,21 +182,23 @@ export class Reconciler {
       return 'again';
     }
     await this.#recordRefusal(failure);
+    if (failure.code === 'degraded') status.degradedBy(failure.message);
     await status.fail(failure);
     if (failure.code !== 'degraded') await this.#goOnWithoutCommit(drift, signal);
     return 'done';
   }
 
   async #reconcileCommit(drift: Promise<Drift>, signal: AbortSignal): Promise<'done' | 'again'> {
-    const { status, root, membership, database } = this.#parts;
+    const { status, root, membership } = this.#parts;
     const tip = await this.#observe();
-    if (tip === this.#convergedTip && !this.#isDirty && (await drift).size === 0) {
+    const isSettled = tip === this.#convergedTip && !this.#isDirty && !status.current.degraded;
+    if (isSettled && (await drift).size === 0) {
       await status.unchanged(tip);
       return 'done';
     }
     if (tip !== this.#convergedTip) void membership.announce();
     await membership.sync();
-    const target = await this.#fetch(tip);
+    const target = await this.#branch.fetch(tip);
     if (target.committed.ring.suspended !== undefined) {
       await status.suspended(tip, target.committed.ring.suspended);
       return 'done';
@@ -228,20 +210,28 @@ export class Reconciler {
       return 'again';
     }
     if (decision.desired.blocked !== undefined) throw blockedBy(decision.desired.blocked);
-    await database.writeRef(this.#convergedRef(), tip);
-    await membership.memory.moveAnchor(this.#settings.branch, tip);
+    await this.#branch.markConverged(tip);
     this.#convergedTip = tip;
     this.#isAsked = false;
+    await this.#lookAtHealth(target.committed.settings, signal);
     await status.converged(tip, await root.current());
     await this.#followTenants(target, signal);
     await membership.sync();
     return 'done';
   }
 
+  /** An application that was left unwell stays degraded until it is seen well again. */
+  async #lookAtHealth(settings: Settings, signal: AbortSignal): Promise<void> {
+    const { status } = this.#parts;
+    if (!status.current.degraded) return;
+    const application = new Application(this.#settings.application, settings);
+    if ((await application.baseline(signal)) !== 'unhealthy') status.degradedBy(undefined);
+  }
+
   /** The branch's tip: one ls-refs. */
   async #observe(): Promise<string> {
-    const { remote, status, now } = this.#parts;
-    const tip = await remote.resolveBranch(this.#settings.branch);
+    const { status, now } = this.#parts;
+    const tip = await this.#branch.observe();
     status.observed(tip, now());
     return tip;
   }
@@ -254,80 +244,6 @@ export class Reconciler {
     if (due) this.#lastContentCheck = now().getTime();
     for (const [alias, what] of drift) log.warn(`${alias} drifted: ${what}`);
     return drift;
-  }
-
-  /** Fetches the tip and what leads to it, checks descent, and reads the ring's files. */
-  async #fetch(tip: string): Promise<Target> {
-    const { remote, database, membership } = this.#parts;
-    const last = await this.#lastConverged();
-    const anchor = membership.memory.anchor(this.#settings.branch);
-    // What is not here yet cannot be had.
-    const have = last ?? (anchor === tip ? undefined : anchor);
-    if (tip !== last || !(await database.has(tip))) await remote.fetchCommits(tip, have);
-    await this.#refuseRewind(last, tip, 'this root');
-    if (tip !== last) await this.#refuseBehindRing(anchor, tip);
-    const platform = await fetchCommitted(remote, database, tip, last);
-    const { ring } = this.#settings;
-    const deployed = await findLockCommit(database, platform.commit, ring, async (oids) => {
-      await remote.fetchTrees(oids, { shallow: true });
-    });
-    return this.#target(platform, tip, deployed);
-  }
-
-  async #target(
-    platform: Awaited<ReturnType<typeof readCommitted>>,
-    commit: string,
-    deployed: Commit,
-  ): Promise<Target> {
-    const { name, email } = deployed.author;
-    return {
-      commit,
-      committed: await readCommittedRing(platform, this.#settings.ring),
-      tenants: await platform.readText(tenantsFile),
-      actor: { name: `${name} <${email}>`, commit: deployed.oid },
-      subject: deployed.message.split('\n', 1)[0] ?? '',
-      isAsked: this.#isAsked,
-      isKnown: false,
-    };
-  }
-
-  async #lastConverged(): Promise<string | undefined> {
-    const { database, root } = this.#parts;
-    return (
-      (await database.readRef(this.#convergedRef())) ?? (await root.current())?.commit ?? undefined
-    );
-  }
-
-  #convergedRef(): string {
-    return `refs/ringlock/converged/${this.#settings.branch}`;
-  }
-
-  /** The ring may have gone on since the branch was looked at; a server that lags is refused. */
-  async #refuseBehindRing(anchor: string | undefined, tip: string): Promise<void> {
-    try {
-      await this.#refuseRewind(anchor, tip, 'this ring');
-    } catch (error) {
-      const now = await this.#parts.remote.resolveBranch(this.#settings.branch);
-      throw now === tip ? error : new OperationStopped('the branch has moved on');
-    }
-  }
-
-  /** Invariant 6: never to a commit that does not descend from the last one, unless told on the pod. */
-  async #refuseRewind(last: string | undefined, tip: string, what: string): Promise<void> {
-    const { database, log } = this.#parts;
-    if (last === undefined || last === tip || (await isAncestor(database, last, tip))) return;
-    if (this.#settings.allowRewind) {
-      log.warn('the branch was rewritten; following it, as --allow-rewind says', { last, tip });
-      return;
-    }
-    throw refused(
-      'branch-rewritten',
-      `${this.#settings.branch} is at ${tip}, which does not descend from ${last}, the commit ${what} is at`,
-      {
-        hint: 'The branch was rewritten, or the server lags. To follow it, start the reconciler with --allow-rewind.',
-        details: { last, tip },
-      },
-    );
   }
 
   /** Plans for a target and executes. */
@@ -363,7 +279,17 @@ export class Reconciler {
     const isResumed = open?.gate?.target === decision.target.digest && steps.length === 0;
     if (open !== undefined && !isResumed) await commitChange(root, audit, open, 'superseded');
     const resumed = isResumed ? open : undefined;
-    const planned = await this.#planOperation(target, decision, rebuild, resumed?.operationId);
+    const planned = await planOperation(
+      { ...this.#settings, ...this.#parts },
+      {
+        target,
+        decision,
+        rebuild,
+        facts: this.#facts(target.actor, resumed?.operationId),
+        isResumed,
+        isAsked: this.#isAsked,
+      },
+    );
     if (planned.target === undefined && steps.length === 0 && rebuild === undefined) {
       await this.#rememberGood(decision);
       return;
@@ -382,7 +308,7 @@ export class Reconciler {
           ? await operation.run()
           : await operation.resume(decision.target, resumed, resumed.gate.baseline);
       if (planned.target === undefined) await this.#rememberGood(decision);
-      status.degradedBy(result.degraded);
+      else status.degradedBy(result.degraded);
     } finally {
       stop.abort(new OperationStopped('it is over'));
       this.#stop = undefined;
@@ -401,87 +327,15 @@ export class Reconciler {
 
   /** A newer commit supersedes an operation that is not yet committed. */
   async #watchBranch(commit: string | null, stop: AbortController): Promise<void> {
-    const { remote, nextLook } = this.#parts;
+    const { nextLook } = this.#parts;
     if (nextLook === undefined || commit === null) return;
     while (!stop.signal.aborted) {
       await nextLook(stop.signal);
       if (stop.signal.aborted) return;
       // A server that is away supersedes nothing.
-      const tip: string = await remote.resolveBranch(this.#settings.branch).catch(() => commit);
+      const tip: string = await this.#branch.observe().catch(() => commit);
       if (tip !== commit) this.interrupt(`${this.#settings.branch} is at ${tip.slice(0, 12)} now`);
     }
-  }
-
-  async #planOperation(
-    target: Target,
-    decision: Decision,
-    rebuild: string | undefined,
-    resumed: string | undefined,
-  ): Promise<PlannedOperation> {
-    const { ring, replica, skipMigrations: skip } = this.#settings;
-    const { root, migrationsUrl, log, membership } = this.#parts;
-    const { settings } = target.committed;
-    const databaseUrl = await migrationsUrl();
-    const { holds } = membership.memory;
-    const isAsked = decision.ringSteps.every(({ alias }) => holds.get(alias)?.withDown === true);
-    const downMode = isAsked ? ('all' as const) : ('safe' as const);
-    const facts = { ring, replica, databaseUrl, skip, settings, downMode };
-    const isForRing = await this.#concernsRing(target, decision, resumed !== undefined);
-    return {
-      plan: decision.plan,
-      target: isForRing ? decision.target : undefined,
-      ringSteps: decision.isNewForRing ? decision.ringSteps : [],
-      schema: async (previous) =>
-        schemaWork(
-          facts,
-          await readLockCode(root, decision.target.lock),
-          previous === undefined ? [] : await readLockCode(root, previous),
-          (ahead) => {
-            for (const { alias, name, reason } of ahead) {
-              log.warn(`the schema is ahead: ${alias} ${name}`, { reason });
-            }
-          },
-        ),
-      settings,
-      sources: decision.sources,
-      facts: this.#facts(target.actor, resumed),
-      commit: target.commit,
-      detail: {
-        ...(target.subject !== '' && { subject: target.subject }),
-        ...(rebuild !== undefined && { reason: rebuild }),
-      },
-    };
-  }
-
-  /**
-   * Whether the ring's replicas have to agree: on what is new for the ring, and on anything that a
-   * serving replica changes. A repair is this disk's own affair, as is everything of a ring of one
-   * replica with nobody to ask and nothing to run.
-   */
-  async #concernsRing(
-    { committed: { settings }, isAsked }: Target,
-    { isNewForRing, plan: { steps }, good, isFirstStep }: Decision,
-    isResumed: boolean,
-  ): Promise<boolean> {
-    const { root, membership } = this.#parts;
-    if (isResumed) return true;
-    const isServing = (await root.current()) !== undefined;
-    const { connection } = membership;
-    // Pods always start, and a person is obeyed, also while the database is away.
-    if (isFirstStep || (connection === 'away' && (!isServing || isAsked))) return false;
-    const isChange = steps.some(({ action }) => action !== 'repair');
-    if (!isNewForRing) return isServing && isChange;
-    // A ring that is met for the first time as it is.
-    if (good === undefined && isServing && !isChange) return false;
-    if (connection !== 'alone') return true;
-    const { application } = this.#settings;
-    const isWatched = new Application(application, settings).isWatched;
-    return isWatched || (await this.#hasLifecycle(settings));
-  }
-
-  async #hasLifecycle(settings: Settings): Promise<boolean> {
-    if (this.#settings.skipMigrations) return true;
-    return settings.migrations !== undefined || (await this.#parts.migrationsUrl()) !== undefined;
   }
 
   async #rememberGood({ isNewForRing, isFirstStep, target, good }: Decision): Promise<void> {
@@ -494,7 +348,7 @@ export class Reconciler {
   }
 
   #operationParts(planned: PlannedOperation, signal: AbortSignal): OperationParts {
-    const { root, audit, log, now, remote, membership, status, database } = this.#parts;
+    const { root, audit, log, now, remote, membership, status } = this.#parts;
     const { application: options, branch } = this.#settings;
     return {
       root,
@@ -509,17 +363,12 @@ export class Reconciler {
         membership.join({
           target,
           hasRingWork,
-          isOlder: (commit) => this.#isOlder(database, commit, target.commit),
+          isOlder: (commit) => this.#branch.isOlder(commit, target.commit),
           signal,
         }),
       onPhase: (phase, operation) => status.phase(phase, operation),
       signal,
     };
-  }
-
-  async #isOlder(database: ObjectDatabase, commit: string, than: string | null): Promise<boolean> {
-    if (than === null || !(await database.has(than))) return false;
-    return this.#settings.allowRewind || (await isAncestor(database, commit, than));
   }
 
   #facts(actor: Actor, operationId: string = uuidv7()): OperationFacts {
@@ -540,30 +389,12 @@ export class Reconciler {
       const isNews = await membership.sync();
       const isOpen = root.journal.unfinished() !== undefined;
       if (drift.size === 0 && !isNews && !isOpen && !this.#isAsked) return;
-      await this.#makeTrue(await this.#knownTarget(current), drift, signal);
+      await this.#makeTrue(await this.#branch.known(current), drift, signal);
       this.#isAsked = false;
       await status.repaired(await root.current());
     } catch (error) {
       if (!signal.aborted) log.error(`repair failed: ${asRinglockError(error).message}`);
     }
-  }
-
-  /** The commit that is served, as far as it is known here; else what is served itself. */
-  async #knownTarget(current: Generation): Promise<Target> {
-    const { commit } = current;
-    const actor = { name: 'ringlock', commit };
-    const isAsked = this.#isAsked;
-    const known = { commit, actor, subject: '', isAsked, isKnown: true, tenants: undefined };
-    try {
-      if (commit !== null) {
-        const platform = await readCommitted(this.#parts.database, commit);
-        return { ...known, committed: await readCommittedRing(platform, this.#settings.ring) };
-      }
-    } catch (error) {
-      if (!(error instanceof RinglockError)) throw error;
-    }
-    const ring = parseRingFile('', this.#settings.ring).ring;
-    return { ...known, committed: { ring, lock: current.lock, settings: defaultSettings } };
   }
 
   /** Tells modules of tenants that came, went, or have other modules; what fails is only logged. */

@@ -35,7 +35,7 @@ export class StatusKeeper {
       operation: null,
       holds: {},
       held: {},
-      degraded: null,
+      degraded: before?.degraded ?? null,
       anchored: false,
       ...served(generation),
     });

@@ -1,0 +1,154 @@
+import type { Actor } from '../audit/event.ts';
+import { RinglockError, refused } from '../errors.ts';
+import { isAncestor } from '../git/ancestry.ts';
+import { type CommittedPlatform, fetchCommitted, readCommitted } from '../git/committed-files.ts';
+import type { ObjectDatabase } from '../git/object-database.ts';
+import type { Commit } from '../git/object-store.ts';
+import type { Remote } from '../git/remote.ts';
+import { tenantsFile } from '../repo/names.ts';
+import { parseRingFile } from '../repo/ring.ts';
+import { defaultSettings } from '../repo/settings.ts';
+import type { Generation } from '../store/generation.ts';
+import type { Root } from '../store/root.ts';
+import { type CommittedRing, readCommittedRing } from './committed-ring.ts';
+import { findLockCommit } from './lock-commit.ts';
+import type { Log } from './log.ts';
+import type { RingMemory } from './ring/ring-memory.ts';
+import { OperationStopped } from './ring/ring-operation.ts';
+
+/** A commit whose lock is to be made true, and who is behind it. */
+export interface Target {
+  readonly commit: string | null;
+  readonly committed: CommittedRing;
+  /** The text of tenants.yaml, where it is known. */
+  readonly tenants: string | undefined;
+  readonly actor: Actor;
+  /** The commit's first line, or nothing. */
+  readonly subject: string;
+  /** Whether it is what was known before, with git away or its tip refused. */
+  readonly isKnown: boolean;
+}
+
+export interface FollowOptions {
+  readonly ring: string;
+  readonly branch: string;
+  /** Goes to a commit that does not descend from the last one. */
+  readonly allowRewind: boolean;
+  readonly root: Root;
+  readonly database: ObjectDatabase;
+  readonly remote: Remote;
+  readonly memory: RingMemory;
+  readonly log: Log;
+}
+
+/** The branch that a ring follows: its tip, what leads to it, and what it says of the ring. */
+export class BranchFollower {
+  readonly #options: FollowOptions;
+
+  constructor(options: FollowOptions) {
+    this.#options = options;
+  }
+
+  /** The branch's tip: one ls-refs. */
+  observe(): Promise<string> {
+    return this.#options.remote.resolveBranch(this.#options.branch);
+  }
+
+  /** Fetches the tip and what leads to it, checks descent, and reads the ring's files. */
+  async fetch(tip: string): Promise<Target> {
+    const { remote, database, memory, branch, ring } = this.#options;
+    const last = await this.#lastConverged();
+    const anchor = memory.anchor(branch);
+    // What is not here yet cannot be had.
+    const have = last ?? (anchor === tip ? undefined : anchor);
+    if (tip !== last || !(await database.has(tip))) await remote.fetchCommits(tip, have);
+    await this.#refuseRewind(last, tip, 'this root');
+    if (tip !== last) await this.#refuseBehindRing(anchor, tip);
+    const platform = await fetchCommitted(remote, database, tip, last);
+    const deployed = await findLockCommit(database, platform.commit, ring, async (oids) => {
+      await remote.fetchTrees(oids, { shallow: true });
+    });
+    return this.#target(platform, tip, deployed);
+  }
+
+  /** The commit that is served, as far as it is known here; else what is served itself. */
+  async known({ commit, lock }: Generation): Promise<Target> {
+    const { database, ring } = this.#options;
+    const actor = { name: 'ringlock', commit };
+    const known = { commit, actor, subject: '', isKnown: true, tenants: undefined };
+    try {
+      if (commit !== null) {
+        const committed = await readCommittedRing(await readCommitted(database, commit), ring);
+        return { ...known, committed };
+      }
+    } catch (error) {
+      if (!(error instanceof RinglockError)) throw error;
+    }
+    const committed = { ring: parseRingFile('', ring).ring, lock, settings: defaultSettings };
+    return { ...known, committed };
+  }
+
+  /** The root is at a commit: it goes to none that does not descend from it. */
+  async markConverged(tip: string): Promise<void> {
+    const { database, memory, branch } = this.#options;
+    await database.writeRef(this.#convergedRef, tip);
+    await memory.moveAnchor(branch, tip);
+  }
+
+  /** Whether a commit is older than another, as far as history is known here. */
+  async isOlder(commit: string, than: string | null): Promise<boolean> {
+    const { database, allowRewind } = this.#options;
+    if (than === null || !(await database.has(than))) return false;
+    return allowRewind || (await isAncestor(database, commit, than));
+  }
+
+  get #convergedRef(): string {
+    return `refs/ringlock/converged/${this.#options.branch}`;
+  }
+
+  async #lastConverged(): Promise<string | undefined> {
+    const { database, root } = this.#options;
+    return (
+      (await database.readRef(this.#convergedRef)) ?? (await root.current())?.commit ?? undefined
+    );
+  }
+
+  async #target(platform: CommittedPlatform, commit: string, deployed: Commit): Promise<Target> {
+    const { name, email } = deployed.author;
+    return {
+      commit,
+      committed: await readCommittedRing(platform, this.#options.ring),
+      tenants: await platform.readText(tenantsFile),
+      actor: { name: `${name} <${email}>`, commit: deployed.oid },
+      subject: deployed.message.split('\n', 1)[0] ?? '',
+      isKnown: false,
+    };
+  }
+
+  /** The ring may have gone on since the branch was looked at; a server that lags is refused. */
+  async #refuseBehindRing(anchor: string | undefined, tip: string): Promise<void> {
+    try {
+      await this.#refuseRewind(anchor, tip, 'this ring');
+    } catch (error) {
+      throw (await this.observe()) === tip ? error : new OperationStopped('the branch moved on');
+    }
+  }
+
+  /** Invariant 6: never to a commit that does not descend from the last one, unless told on the pod. */
+  async #refuseRewind(last: string | undefined, tip: string, what: string): Promise<void> {
+    const { database, log, allowRewind, branch } = this.#options;
+    if (last === undefined || last === tip || (await isAncestor(database, last, tip))) return;
+    if (allowRewind) {
+      log.warn('the branch was rewritten; following it, as --allow-rewind says', { last, tip });
+      return;
+    }
+    throw refused(
+      'branch-rewritten',
+      `${branch} is at ${tip}, which does not descend from ${last}, the commit ${what} is at`,
+      {
+        hint: 'The branch was rewritten, or the server lags. To follow it, start the reconciler with --allow-rewind.',
+        details: { last, tip },
+      },
+    );
+  }
+}

@@ -1,0 +1,106 @@
+import type { Settings } from '../repo/settings.ts';
+import type { Root } from '../store/root.ts';
+import { Application, type ApplicationOptions } from './application.ts';
+import type { Target } from './branch-follower.ts';
+import type { Decision } from './decide.ts';
+import type { Log } from './log.ts';
+import { readLockCode } from './module-code.ts';
+import type { PlannedOperation } from './operation.ts';
+import type { OperationFacts } from './operation-events.ts';
+import type { RingMembership } from './ring/ring-membership.ts';
+import { schemaWork } from './schema-work.ts';
+
+export interface PlanningParts {
+  readonly ring: string;
+  readonly replica: string;
+  readonly root: Root;
+  readonly membership: RingMembership;
+  readonly application: ApplicationOptions;
+  /** The application's database for migrations; undefined where the pod has none. */
+  readonly migrationsUrl: () => Promise<string | undefined>;
+  readonly skipMigrations: boolean;
+  readonly log: Log;
+}
+
+export interface OperationRequest {
+  readonly target: Target;
+  readonly decision: Decision;
+  /** Why the generation has to be built again although no module has to change. */
+  readonly rebuild: string | undefined;
+  readonly facts: OperationFacts;
+  /** Whether an operation that a pass before left open goes on. */
+  readonly isResumed: boolean;
+  /** Whether a person asked for it on this pod. */
+  readonly isAsked: boolean;
+}
+
+/** What a decision means as an operation: for this disk alone, or for the ring. */
+export async function planOperation(
+  parts: PlanningParts,
+  { target, decision, rebuild, facts, isResumed, isAsked }: OperationRequest,
+): Promise<PlannedOperation> {
+  const { root, log } = parts;
+  const { settings } = target.committed;
+  const isForRing = isResumed || (await concernsRing(parts, settings, decision, isAsked));
+  const schema = await schemaFacts(parts, settings, decision);
+  return {
+    plan: decision.plan,
+    target: isForRing ? decision.target : undefined,
+    ringSteps: decision.isNewForRing ? decision.ringSteps : [],
+    schema: async (previous) =>
+      schemaWork(
+        schema,
+        await readLockCode(root, decision.target.lock),
+        previous === undefined ? [] : await readLockCode(root, previous),
+        (ahead) => {
+          for (const { alias, name, reason } of ahead) {
+            log.warn(`the schema is ahead: ${alias} ${name}`, { reason });
+          }
+        },
+      ),
+    settings,
+    sources: decision.sources,
+    facts,
+    commit: target.commit,
+    detail: {
+      ...(target.subject !== '' && { subject: target.subject }),
+      ...(rebuild !== undefined && { reason: rebuild }),
+    },
+  };
+}
+
+/**
+ * Whether the ring's replicas have to agree: on what is new for the ring, and on anything that a serving
+ * replica changes. A repair is this disk's own affair, as is everything of a ring of one replica with
+ * nobody to ask and nothing to run.
+ */
+async function concernsRing(
+  { root, membership, application, migrationsUrl, skipMigrations }: PlanningParts,
+  settings: Settings,
+  { isNewForRing, plan: { steps }, good, isFirstStep, hasHandlers }: Decision,
+  isAsked: boolean,
+): Promise<boolean> {
+  const isServing = (await root.current()) !== undefined;
+  const { connection } = membership;
+  // Pods always start, and a person is obeyed, also while the database is away.
+  if (isFirstStep || (connection === 'away' && (!isServing || isAsked))) return false;
+  const isChange = steps.some(({ action }) => action !== 'repair');
+  if (!isNewForRing) return isServing && isChange;
+  // A ring that is met for the first time as it is.
+  if (good === undefined && isServing && !isChange) return false;
+  if (connection !== 'alone') return true;
+  if (new Application(application, settings).isWatched || hasHandlers) return true;
+  if (skipMigrations) return false;
+  return settings.migrations !== undefined || (await migrationsUrl()) !== undefined;
+}
+
+async function schemaFacts(
+  { ring, replica, membership, migrationsUrl, skipMigrations: skip }: PlanningParts,
+  settings: Settings,
+  { ringSteps }: Decision,
+) {
+  const { holds } = membership.memory;
+  const isAsked = ringSteps.every(({ alias }) => holds.get(alias)?.withDown === true);
+  const downMode = isAsked ? ('all' as const) : ('safe' as const);
+  return { ring, replica, databaseUrl: await migrationsUrl(), skip, settings, downMode };
+}
