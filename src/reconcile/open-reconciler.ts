@@ -1,20 +1,22 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { openAuditLog } from '../audit/audit-log.ts';
+import { type AuditLog, openAuditLog } from '../audit/audit-log.ts';
 import { createOutbox, type Outbox } from '../audit/outbox.ts';
 import { readSecret } from '../environment.ts';
 import { badInput, environmentFailed } from '../errors.ts';
-import { openObjectDatabase } from '../git/object-database.ts';
+import { type ObjectDatabase, openObjectDatabase } from '../git/object-database.ts';
 import { openRemote } from '../git/open-remote.ts';
 import { requireRingName } from '../repo/names.ts';
 import { parsePlatformVersion } from '../repo/platform.ts';
 import { gitSource } from '../source/git-source.ts';
 import { objectSource } from '../source/object-source.ts';
+import { diskFailed } from '../store/disk-error.ts';
 import { openRoot, type Root } from '../store/root.ts';
+import { restoreAnchor, setAsideDatabaseFile } from './fetched-state.ts';
 import type { Log } from './log.ts';
 import { Reconciler, type ReconcilerParts } from './reconciler.ts';
-import { recoverOperation } from './recover-operation.ts';
+import { recoverOperation, restoreLostEvents } from './recover-operation.ts';
 import { seedRoot } from './seed-root.ts';
 import { StatusKeeper } from './status-keeper.ts';
 
@@ -44,6 +46,8 @@ export interface ReconcileOptions {
 export interface OpenReconciler {
   readonly reconciler: Reconciler;
   readonly root: Root;
+  readonly audit: AuditLog;
+  readonly database: ObjectDatabase;
   readonly status: StatusKeeper;
   readonly outbox: Outbox;
   close(): Promise<void>;
@@ -71,12 +75,14 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     const audit = await openAuditLog({ directory: join(root.path, 'audit'), now });
     opened.push(audit);
     await recoverOperation(root, audit, log);
+    await restoreLostEvents(root, audit, log);
     await root.journal.compact();
     const outbox = createOutbox({
       directory: join(root.path, 'audit'),
       databaseUrl: () => options.databaseUrl ?? readSecret('DATABASE_URL', options.environment),
     });
     opened.push(outbox);
+    await setAsideDatabaseFile(root.path, now(), log);
     const database = await openObjectDatabase(join(root.path, 'repo.git'));
     const remote = openRemote(repositoryOf(options), database, {
       token: () => readSecret('RINGLOCK_GIT_TOKEN', options.environment),
@@ -91,24 +97,27 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     }
     const { ring, replica, branch } = settings;
     const identity = { ring, replica, branch, repository: remote.url };
+    await restoreAnchor(root.path, database, branch, log);
     const status = await StatusKeeper.start(
       root,
       { ...identity, ringlock_version: options.version },
       now,
+      log.warn,
     );
     const sourcesFor: ReconcilerParts['sourcesFor'] = ({ maxFiles }, have) => [
       objectSource(database, maxFiles),
       gitSource(remote, database, { maxFiles, have }),
     ];
     const parts = { root, database, remote, sourcesFor, audit, outbox, status, log, now };
-    return { reconciler: new Reconciler(settings, parts), root, status, outbox, close };
+    const reconciler = new Reconciler(settings, parts);
+    return { reconciler, root, audit, database, status, outbox, close };
   } catch (error) {
     await close();
-    throw error;
+    throw diskFailed(error, root.path);
   }
 }
 
-async function readSettings(options: ReconcileOptions) {
+export async function readSettings(options: ReconcileOptions) {
   const ring = options.ring ?? options.environment['RING_NAME'];
   if (ring === undefined || ring === '') {
     throw badInput('ring-not-given', 'which ring this is was not given', {

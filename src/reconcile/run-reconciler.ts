@@ -1,9 +1,13 @@
 import { join } from 'node:path';
-import { createSqliteMirror, type SqliteMirror } from '../audit/sqlite-mirror.ts';
+import { createSqliteMirror, isSqliteWhole, type SqliteMirror } from '../audit/sqlite-mirror.ts';
 import { type HealthServer, serveHealth } from '../serve/health-server.ts';
+import type { Repair } from '../store/set-aside.ts';
 import type { RootStatus } from '../store/status-file.ts';
+import { lastGoodStatus } from './last-good.ts';
 import type { Log } from './log.ts';
 import { type OpenReconciler, openReconciler, type ReconcileOptions } from './open-reconciler.ts';
+import { repairRoot } from './repair-root.ts';
+import { sturdyPass } from './sturdy-pass.ts';
 import { Trigger, watch } from './watch.ts';
 
 export type ReconcileMode = 'once' | 'init' | 'watch';
@@ -11,6 +15,8 @@ export type ReconcileMode = 'once' | 'init' | 'watch';
 export interface RunOptions extends ReconcileOptions {
   readonly mode: ReconcileMode;
   readonly intervalMs: number;
+  /** Repairs the root before it is opened, and is told what was done; undefined repairs nothing. */
+  readonly onRepaired: ((repairs: readonly Repair[]) => void) | undefined;
   /** Where the health server listens; undefined starts none. */
   readonly listen: string | undefined;
 }
@@ -25,7 +31,15 @@ const lastDeliveryMs = 5_000;
  * @returns the last status; its exit code is exitCodeOf()
  */
 export async function runReconciler(options: RunOptions, log: Log): Promise<RootStatus> {
-  const opened = await openReconciler(options, log);
+  let opened: OpenReconciler;
+  try {
+    if (options.onRepaired !== undefined) options.onRepaired(await repairRoot(options, log));
+    opened = await openReconciler(options, log);
+  } catch (error) {
+    const serving = options.mode === 'init' ? await lastGoodStatus(options, error, log) : undefined;
+    if (serving === undefined) throw error;
+    return serving;
+  }
   const ending = new AbortController();
   const trigger = new Trigger();
   const removeHandlers = handleSignals(ending, trigger, log);
@@ -37,11 +51,14 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
       log.info('listening', { url: server.url });
     }
     const reporter = new Reporter(opened, log);
+    if (!(await isSqliteWhole(join(opened.root.path, 'audit')))) reporter.refreshSqlite();
+    const passOnce = sturdyPass(opened, log);
     let collectedFor: number | null = null;
     const pass = async (signal: AbortSignal) => {
-      await opened.reconciler.reconcile(signal);
+      await passOnce(signal);
       reporter.report();
-      if (status.current.generation !== collectedFor) await collectGarbage(opened, log);
+      const isFull = status.current.last_error?.code === 'disk-full';
+      if (isFull || status.current.generation !== collectedFor) await collectGarbage(opened, log);
       collectedFor = status.current.generation;
     };
     if (options.mode === 'watch') await watch(pass, options.intervalMs, trigger, ending.signal);
@@ -119,6 +136,11 @@ class Reporter {
         this.report();
       }
     });
+  }
+
+  /** Has the file written anew with the next report. */
+  refreshSqlite(): void {
+    this.#mirrored = undefined;
   }
 
   /** Waits for what is under way, as long as the end of a process may. */

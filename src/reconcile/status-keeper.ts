@@ -1,4 +1,4 @@
-import type { RinglockError } from '../errors.ts';
+import { RinglockError } from '../errors.ts';
 import type { Suspension } from '../repo/ring.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
@@ -14,12 +14,27 @@ export class StatusKeeper {
   /** The state to go back to after an operation beside a failure. */
   #before: Pick<RootStatus, 'state' | 'last_error'>;
   #recordedRefusal: string | undefined;
+  readonly #onTrouble: (message: string) => void;
+  /** The file does not say what #current says: it could not be written, or not be read at the start. */
+  #isStale = false;
 
   /** The status of a root that was just opened: what it serves, and what the process before said. */
-  static async start(root: Root, identity: Identity, now: () => Date): Promise<StatusKeeper> {
+  static async start(
+    root: Root,
+    identity: Identity,
+    now: () => Date,
+    onTrouble: (message: string) => void = () => {},
+  ): Promise<StatusKeeper> {
     const generation = await root.current();
-    const before = await readStatus(root.path);
-    const keeper = new StatusKeeper(root, now, {
+    let unreadable: string | undefined;
+    // Written anew in this pass: what is lost is when the root converged last.
+    const before = await readStatus(root.path).catch((error: unknown) => {
+      if (!(error instanceof RinglockError)) throw error;
+      unreadable = error.message;
+      return undefined;
+    });
+    if (unreadable !== undefined) onTrouble(`${unreadable}; it is written anew`);
+    const keeper = new StatusKeeper(root, now, onTrouble, {
       ...identity,
       state: 'starting',
       commit: before?.commit ?? null,
@@ -28,17 +43,24 @@ export class StatusKeeper {
       observed_at: before?.observed_at ?? null,
       converged_at: before?.converged_at ?? null,
       outbox_pending: null,
-      ...served(generation),
+      ...servedFacts(generation),
     });
+    keeper.#isStale = unreadable !== undefined;
     if (before?.state === 'refused' && before.last_error !== null) {
       keeper.#recordedRefusal = refusalKey(before.commit, before.last_error);
     }
     return keeper;
   }
 
-  private constructor(root: Root, now: () => Date, initial: RootStatus) {
+  private constructor(
+    root: Root,
+    now: () => Date,
+    onTrouble: (message: string) => void,
+    initial: RootStatus,
+  ) {
     this.#root = root;
     this.#now = now;
+    this.#onTrouble = onTrouble;
     this.#current = initial;
     this.#before = initial;
   }
@@ -55,7 +77,7 @@ export class StatusKeeper {
   /** The tip is the one that was converged before and the disk is as pinned. */
   async unchanged(tip: string): Promise<void> {
     const { state, last_error } = this.#current;
-    if (state === 'converged' && last_error === null) return;
+    if (state === 'converged' && last_error === null && !this.#isStale) return;
     await this.#write({ state: 'converged', last_error: null, converged_commit: tip });
   }
 
@@ -71,7 +93,7 @@ export class StatusKeeper {
       converged_commit: tip,
       last_error: null,
       converged_at: this.#now().toISOString(),
-      ...served(generation),
+      ...servedFacts(generation),
     });
   }
 
@@ -85,19 +107,22 @@ export class StatusKeeper {
   }
 
   async fail(failure: RinglockError): Promise<void> {
-    const { code, message, exitCode } = failure;
+    const { code, message, hint, exitCode } = failure;
     const state =
       exitCode !== 3 ? 'refused' : code.startsWith('remote-') ? 'unreachable' : 'failed';
     const known = this.#current.last_error;
     const same = known?.code === code && known.message === message;
     const at = same ? known.at : this.#now().toISOString();
-    await this.#write({ state, last_error: { code, message, at } });
+    await this.#write({
+      state,
+      last_error: { code, message, ...(hint !== undefined && { hint }), at },
+    });
   }
 
   /** A repair beside a failure is done; the failure stays. */
   async repaired(generation: Generation | undefined): Promise<void> {
     const { state, last_error } = this.#before;
-    await this.#write({ state, last_error, ...served(generation) });
+    await this.#write({ state, last_error, ...servedFacts(generation) });
   }
 
   /** Whether the same refusal of the same commit is on record: one event, not one a pass. */
@@ -116,7 +141,15 @@ export class StatusKeeper {
 
   async #write(change: Partial<RootStatus>): Promise<void> {
     this.#current = { ...this.#current, ...change };
-    await this.#root.writeStatus(this.#current);
+    try {
+      await this.#root.writeStatus(this.#current);
+      this.#isStale = false;
+    } catch (error) {
+      // A full disk must not end a watch: what serves does not depend on this file.
+      if (!(error instanceof RinglockError)) throw error;
+      if (!this.#isStale) this.#onTrouble(`status.json is out of date: ${error.message}`);
+      this.#isStale = true;
+    }
   }
 }
 
@@ -124,7 +157,8 @@ function refusalKey(commit: string | null, failure: { code: string; message: str
   return `${commit} ${failure.code} ${failure.message}`;
 }
 
-function served(
+/** What a status says of the generation that serves. */
+export function servedFacts(
   generation: Generation | undefined,
 ): Pick<RootStatus, 'generation' | 'lock_digest' | 'modules'> {
   const modules = [...(generation?.lock.modules ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
