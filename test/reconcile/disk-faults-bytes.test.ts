@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openAuditLog } from '../../src/audit/audit-log.ts';
@@ -110,7 +117,7 @@ describe('damage at any byte', { concurrency: 2 }, () => {
     const { size } = statSync(path);
     for (let cut = 0; cut < size; cut += 61) {
       copyFileSync(copy, path);
-      execFileSync('truncate', ['-s', String(cut), path]);
+      truncateSync(path, cut);
       await recover(root);
       assert.deepEqual(await eventIds(root), made.events, `cut at byte ${cut}`);
     }
