@@ -1,6 +1,7 @@
 import { chmod, type FileHandle, mkdir, open } from 'node:fs/promises';
 import { environmentFailed } from '../errors.ts';
 import { removeUnfinished, syncDirectory } from '../store/atomic-file.ts';
+import { diskFailed } from '../store/disk-error.ts';
 import type { FaultPoint } from '../store/fault-point.ts';
 import type { AuditEvent, AuditEventInput } from './event.ts';
 import { formatEvent } from './event-line.ts';
@@ -42,9 +43,17 @@ export interface AuditLog {
  * Opens the journal for appending: the chain of its last two segments is verified, and a last line
  * that a crash left unfinished (never acknowledged) is cut off.
  *
- * @throws RinglockError `audit-journal-broken` for anything else that is wrong
+ * @throws RinglockError `audit-journal-broken` for anything else that is wrong, `disk-denied` and its like
  */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
+  try {
+    return await openJournalWriter(options);
+  } catch (error) {
+    throw diskFailed(error, options.directory);
+  }
+}
+
+async function openJournalWriter(options: AuditLogOptions): Promise<JournalWriter> {
   const { directory } = options;
   await mkdir(directory, { recursive: true });
   // Readable for other users whatever the umask.
@@ -151,7 +160,9 @@ class JournalWriter implements AuditLog {
       if (this.damaged) await this.takeBack();
       if (this.end.offset >= this.segmentBytes) await this.rotate();
       const { segment, offset } = this.end;
-      const { size } = await this.file.stat();
+      const { size, nlink } = await this.file.stat();
+      if (nlink === 0)
+        throw new Error('it was deleted while it is open; start the reconciler again');
       if (size !== offset) {
         throw new Error(`it has ${size} bytes, expected ${offset}: another process writes to it`);
       }
@@ -186,7 +197,7 @@ class JournalWriter implements AuditLog {
 }
 
 /** The place before the last segment but one: what recovery may repeat lies after it. */
-async function recentStart(directory: string): Promise<Cursor> {
+export async function recentStart(directory: string): Promise<Cursor> {
   const segments = await listSegments(directory);
   const first = segments.at(-2);
   return first === undefined ? journalStart : segmentStart(directory, first);

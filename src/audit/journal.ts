@@ -127,7 +127,7 @@ function broken(
     'audit-journal-broken',
     `${segmentPath(directory, segment)} at byte ${offset}: ${name} ${what}`,
     {
-      hint: 'Keep the file as evidence and find out who or what changed it; move the audit directory aside to begin a new chain.',
+      hint: 'Find out who or what changed it. ringlock reconcile --repair keeps the segments in damaged/ as evidence, and begins a new chain.',
       details: { segment, offset, sequence: sequence + 1 },
     },
   );

@@ -50,6 +50,29 @@ export function createSqliteMirror(
   };
 }
 
+/**
+ * Whether `audit.sqlite` is there with all its pages, by its header (SQLite file format, section 1.3:
+ * page size at byte 16, pages at byte 28). A page that was changed inside is for --repair.
+ */
+export async function isSqliteWhole(directory: string): Promise<boolean> {
+  try {
+    const file = await open(join(directory, 'audit.sqlite'), 'r');
+    try {
+      const header = Buffer.alloc(32);
+      await file.read(header, 0, 32, 0);
+      const size = header.readUInt16BE(16) * header.readUInt32BE(28);
+      return (
+        header.toString('latin1', 0, 16) === 'SQLite format 3\0' &&
+        (await file.stat()).size === size
+      );
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
 /** Unknown is no reason to write: the next change does. */
 async function isBehind(directory: string): Promise<boolean> {
   try {

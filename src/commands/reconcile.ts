@@ -9,6 +9,7 @@ import {
   runReconciler,
 } from '../reconcile/run-reconciler.ts';
 import { parseDuration } from '../repo/duration.ts';
+import type { Repair } from '../store/set-aside.ts';
 import type { RootStatus } from '../store/status-file.ts';
 import { version } from '../version.ts';
 import { BaseCommand } from './base.ts';
@@ -28,6 +29,9 @@ export class ReconcileCommand extends BaseCommand {
       when the environment failed. \`--init\` is for init containers: it exits 0 when the lock, the
       last good generation or the seed serves. \`--watch\` goes on until SIGTERM; SIGHUP makes a pass
       now.
+
+      \`--repair\` goes with one of them: what is damaged in the root is moved to \`<root>/damaged/\`,
+      never deleted, and rebuilt from what is left before the first pass.
 
       After a switch the application is told (notify) and asked (health), as manifests/ringlock.yaml or
       the flags here say; a version that comes up sick is reverted by itself, and not tried again until
@@ -74,6 +78,9 @@ export class ReconcileCommand extends BaseCommand {
   replica = Option.String('--replica', { description: "This pod's name (default: the host's)." });
   platformFile = Option.String('--platform-file', {
     description: "The file with this image's platform version (default: as the lock says).",
+  });
+  repair = Option.Boolean('--repair', false, {
+    description: 'Move aside what is damaged in the root and rebuild it, then go on.',
   });
   allowRewind = Option.Boolean('--allow-rewind', false, {
     description: 'Follow a branch that was rewritten.',
@@ -124,13 +131,20 @@ export class ReconcileCommand extends BaseCommand {
     const log = this.json
       ? jsonLog({ write: (text) => stderr.write(text) }, fields)
       : textLog(stderr);
-    const status = await runReconciler(options, log);
+    let repairs: readonly Repair[] | undefined;
+    const onRepaired = this.repair
+      ? (done: readonly Repair[]) => {
+          repairs = done;
+          for (const line of repairLines(done)) this.say(line);
+        }
+      : undefined;
+    const status = await runReconciler({ ...options, onRepaired }, log);
     this.say(summary(status));
-    this.answer(status);
+    this.answer(repairs === undefined ? status : { ...status, repairs });
     return exitCodeOf(options.mode, status);
   }
 
-  #options(): RunOptions {
+  #options(): Omit<RunOptions, 'onRepaired'> {
     return {
       mode: this.#mode(),
       repository: this.repo,
@@ -184,5 +198,14 @@ function summary({ ring, state, converged_commit, generation, last_error }: Root
   const where = generation === null ? 'nothing serves' : `generation ${generation} serves`;
   const commit = converged_commit === null ? '' : ` at ${converged_commit.slice(0, 12)}`;
   const reason = last_error === null ? '' : `: ${last_error.message}`;
-  return `${ring} is ${state}${commit}, ${where}${reason}`;
+  const hint = last_error?.hint === undefined ? '' : `\n  ${last_error.hint}`;
+  return `${ring} is ${state}${commit}, ${where}${reason}${hint}`;
+}
+
+function repairLines(repairs: readonly Repair[]): string[] {
+  if (repairs.length === 0) return ['nothing to repair'];
+  return repairs.map(({ path, found, did, moved_to }) => {
+    const where = moved_to === null ? '' : ` (${moved_to})`;
+    return `repaired ${path}: ${found}; ${did}${where}`;
+  });
 }

@@ -44,7 +44,8 @@ class LocalRemote implements Remote {
     }
     return this.#copy({ trees: [], single: [tip] }, async ({ objects }) => {
       if (have === undefined || have === tip || !(await objects.has(have))) return [tip];
-      return commitsBetween(objects, have, tip);
+      // A tip that is older than what we have is between nothing, and yet asked for.
+      return [...new Set([tip, ...(await commitsBetween(objects, have, tip))])];
     });
   }
 

@@ -1,12 +1,13 @@
 import * as fs from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import git from 'isomorphic-git';
 import { badInput, environmentFailed, RinglockError } from '../errors.ts';
+import { diskFailed } from '../store/disk-error.ts';
 import { consolidateSmallPacks } from './consolidate-packs.ts';
 import { ObjectLayers } from './object-layers.ts';
 import type { ObjectReader } from './object-store.ts';
-import { PackIndex } from './pack-index.ts';
+import { findDamagedPacks, isIndexWhole } from './pack-health.ts';
 import { receivePack } from './receive-pack.ts';
 import { writePack } from './write-pack.ts';
 
@@ -28,17 +29,34 @@ export interface ObjectDatabase extends ObjectReader {
   readRef(name: string): Promise<string | undefined>;
   /** Replaces a ref atomically. */
   writeRef(name: string, oid: string): Promise<void>;
+  /**
+   * Deletes what made reading fail, so that it is fetched again: packs that are not as their checksums
+   * say. Does nothing when no read has failed. Nothing may be reading meanwhile.
+   *
+   * @returns names of what was deleted
+   */
+  mend(): Promise<readonly string[]>;
   /** Closes the packs that reading has opened; call it when an operation is over. */
   dropCaches(): void;
 }
 
 /**
- * Opens a database, or makes it where there is none; what an interrupted import left behind is deleted.
+ * Opens a database, or makes it where there is none; what an interrupted import left behind is deleted,
+ * and so is what is seen to be damaged: all of it can be fetched again.
  *
- * @throws RinglockError `not-a-database` when something else stands at `gitdir`
+ * @throws RinglockError `not-a-database` when something else stands at `gitdir`, `disk-denied` and its like
  */
 export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase> {
+  try {
+    return await openDatabase(gitdir);
+  } catch (error) {
+    throw diskFailed(error, gitdir);
+  }
+}
+
+async function openDatabase(gitdir: string): Promise<ObjectDatabase> {
   await createIfAbsent(gitdir);
+  await makeSkeleton(gitdir);
   await rm(incomingDirectory(gitdir), { recursive: true, force: true });
   await deletePartialPacks(join(gitdir, 'objects/pack'));
   const layers = await ObjectLayers.open([gitdir]);
@@ -50,6 +68,7 @@ export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase
     readTree: (oid) => layers.readTree(oid),
     readBlob: (oid) => layers.readBlob(oid),
     importPack: (chunks, verify) => importPack(gitdir, layers, chunks, verify),
+    mend: () => mend(gitdir, layers),
     readRef: (name) => readRef(gitdir, name),
     writeRef: (name, oid) => {
       requireRefName(name);
@@ -90,9 +109,27 @@ async function importPack(
     if (pack.objects > 0) await publish(pack.name, quarantine, gitdir);
     await layers.refresh();
     return pack.objects;
+  } catch (error) {
+    throw diskFailed(error, gitdir);
   } finally {
-    await rm(quarantine, { recursive: true, force: true });
+    await rm(quarantine, { recursive: true, force: true }).catch(() => {}); // Deleted when opened next.
   }
+}
+
+async function mend(gitdir: string, layers: ObjectLayers): Promise<string[]> {
+  if (layers.broken.size === 0) return [];
+  layers.dropCaches();
+  const damaged = await findDamagedPacks(gitdir);
+  try {
+    for (const { name } of damaged) await deletePack(join(gitdir, 'objects/pack'), name);
+    const loose = [...layers.broken].map((oid) => `${oid.slice(0, 2)}/${oid.slice(2)}`);
+    for (const name of loose) await rm(join(gitdir, 'objects', name), { force: true });
+  } catch (error) {
+    throw diskFailed(error, gitdir);
+  }
+  layers.broken.clear();
+  await layers.refresh();
+  return damaged.map(({ name }) => name);
 }
 
 function incomingDirectory(gitdir: string): string {
@@ -101,27 +138,39 @@ function incomingDirectory(gitdir: string): string {
 
 async function createIfAbsent(gitdir: string): Promise<void> {
   const names = await readdir(gitdir).catch(() => [] as string[]);
-  if (names.includes('objects') && (await hasWholeHead(gitdir))) return;
-  const ours = new Set(
-    'objects refs hooks info config description HEAD incoming shallow'.split(' '),
-  );
+  if (names.includes('objects') && names.includes('HEAD')) return;
   const foreign = names.find((name) => !ours.has(name));
   if (foreign !== undefined) {
     throw badInput(
       'not-a-database',
       `${gitdir} has ${foreign} and is no git directory, expected a bare repository or nothing`,
+      { hint: 'Look what it is, then: ringlock reconcile --repair moves it aside.' },
     );
   }
   // Where there is a config, isomorphic-git takes the rest for made; a kill may have come between.
   await rm(join(gitdir, 'config'), { force: true });
   await git.init({ fs, bare: true, dir: gitdir, gitdir, defaultBranch: 'main' });
-  await mkdir(join(gitdir, 'objects/pack'), { recursive: true });
 }
 
-/** HEAD is what is written last when a database is made. */
-async function hasWholeHead(gitdir: string): Promise<boolean> {
-  const head = await readFile(join(gitdir, 'HEAD'), 'utf8').catch(() => '');
-  return /^(ref: refs\/.+|[0-9a-f]{40})\n$/.test(head);
+/** Of a git directory; one that lost a part still has what is in the others. */
+const ours: ReadonlySet<string> = new Set([
+  ...['objects', 'refs', 'hooks', 'info', 'config', 'description', 'HEAD', 'incoming', 'shallow'],
+]);
+
+/** What makes a directory a repository, put back where it is not as git has it. */
+async function makeSkeleton(gitdir: string): Promise<void> {
+  for (const name of ['objects', 'objects/pack', 'refs', 'refs/heads']) {
+    const path = join(gitdir, name);
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.isDirectory()) continue;
+    await rm(path, { force: true });
+    await mkdir(path, { recursive: true });
+  }
+  const head = join(gitdir, 'HEAD');
+  const text = await readFile(head, 'utf8').catch(() => '');
+  if (/^(ref: refs\/[\w./-]+|[0-9a-f]{40})\n?$/.test(text)) return;
+  await rm(head, { recursive: true, force: true });
+  await writeFile(head, 'ref: refs/heads/main\n');
 }
 
 /** A pack is whole when its index stands beside it: the index is renamed into place last. */
@@ -131,21 +180,19 @@ async function deletePartialPacks(directory: string): Promise<void> {
     const whole =
       (name.endsWith('.pack') && names.has(name.replace(/pack$/, 'idx'))) ||
       (name.endsWith('.idx') && names.has(name.replace(/idx$/, 'pack')));
-    if (whole && name.endsWith('.idx') && !(await isReadable(join(directory, name)))) {
-      // Everything here can be fetched again.
-      await rm(join(directory, name), { force: true });
-      await rm(join(directory, name.replace(/idx$/, 'pack')), { force: true });
+    if (whole && name.endsWith('.idx') && !(await isIndexWhole(join(directory, name)))) {
+      await deletePack(directory, name.slice(0, -'.idx'.length));
     }
     const kept = /\.(rev|bitmap|keep|mtimes|promisor)$/.test(name);
     if (!whole && !kept) await rm(join(directory, name), { force: true });
   }
 }
 
-async function isReadable(index: string): Promise<boolean> {
-  return PackIndex.read(index).then(
-    () => true,
-    () => false,
-  );
+/** The index first: a pack without one is deleted when the database is opened. */
+async function deletePack(directory: string, name: string): Promise<void> {
+  for (const extension of ['idx', 'pack']) {
+    await rm(join(directory, `${name}.${extension}`), { force: true, recursive: true });
+  }
 }
 
 async function publish(name: string, quarantine: string, gitdir: string): Promise<void> {
@@ -185,15 +232,20 @@ function requireRefName(name: string): void {
 
 /** Written where the next start deletes what a kill leaves. */
 async function replaceFile(gitdir: string, path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await mkdir(incomingDirectory(gitdir), { recursive: true });
   const temporary = join(incomingDirectory(gitdir), crypto.randomUUID());
-  const handle = await open(temporary, 'w');
   try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    await mkdir(dirname(path), { recursive: true });
+    await mkdir(incomingDirectory(gitdir), { recursive: true });
+    const handle = await open(temporary, 'w');
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw diskFailed(error, path);
   }
-  await rename(temporary, path);
 }

@@ -11,9 +11,12 @@ import { parseCommit, parseTree } from './parse-object.ts';
 /** Reads objects from one git directory after another. refresh() says which packs there are. */
 export class ObjectLayers implements ObjectReader {
   readonly #layers: Layer[];
+  /** Objects that are there and could not be read, since the database was opened or mended. */
+  readonly broken: Set<string>;
 
-  private constructor(layers: Layer[]) {
+  private constructor(layers: Layer[], broken = new Set<string>()) {
     this.#layers = layers;
+    this.broken = broken;
   }
 
   /** @param gitdirs directories with an `objects` folder, searched in this order */
@@ -27,7 +30,7 @@ export class ObjectLayers implements ObjectReader {
   async behind(gitdir: string): Promise<ObjectLayers> {
     const front = new Layer(gitdir);
     await front.refresh();
-    return new ObjectLayers([front, ...this.#layers]);
+    return new ObjectLayers([front, ...this.#layers], this.broken);
   }
 
   /** Looks again which packs there are. */
@@ -68,11 +71,12 @@ export class ObjectLayers implements ObjectReader {
       try {
         return await layer.read(oid);
       } catch (error) {
+        this.broken.add(oid);
         throw environmentFailed(
           'object-broken',
           `object ${oid} of ${layer.gitdir} cannot be read: ${(error as Error).message}`,
           {
-            hint: 'A database below a root can be deleted: it is fetched again.',
+            hint: 'What is damaged below a root is fetched again; ringlock reconcile --repair checks all of it.',
             cause: error,
           },
         );

@@ -11,6 +11,7 @@ import { defaultSettings } from '../repo/settings.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
 import { type CommittedRing, readCommittedRing } from './committed-ring.ts';
+import { convergedRef } from './fetched-state.ts';
 import { findLockCommit } from './lock-commit.ts';
 import type { Log } from './log.ts';
 import type { RingMemory } from './ring/ring-memory.ts';
@@ -91,7 +92,7 @@ export class BranchFollower {
   /** The root is at a commit: it goes to none that does not descend from it. */
   async markConverged(tip: string): Promise<void> {
     const { database, memory, branch } = this.#options;
-    await database.writeRef(this.#convergedRef, tip);
+    await database.writeRef(convergedRef(this.#options.branch), tip);
     await memory.moveAnchor(branch, tip);
   }
 
@@ -102,14 +103,12 @@ export class BranchFollower {
     return allowRewind || (await isAncestor(database, commit, than));
   }
 
-  get #convergedRef(): string {
-    return `refs/ringlock/converged/${this.#options.branch}`;
-  }
-
   async #lastConverged(): Promise<string | undefined> {
     const { database, root } = this.#options;
     return (
-      (await database.readRef(this.#convergedRef)) ?? (await root.current())?.commit ?? undefined
+      (await database.readRef(convergedRef(this.#options.branch))) ??
+      (await root.current())?.commit ??
+      undefined
     );
   }
 

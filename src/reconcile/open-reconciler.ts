@@ -1,20 +1,22 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { openAuditLog } from '../audit/audit-log.ts';
+import { type AuditLog, openAuditLog } from '../audit/audit-log.ts';
 import { createOutbox, type Outbox } from '../audit/outbox.ts';
 import { readSecret } from '../environment.ts';
 import { badInput, environmentFailed } from '../errors.ts';
-import { openObjectDatabase } from '../git/object-database.ts';
+import { type ObjectDatabase, openObjectDatabase } from '../git/object-database.ts';
 import { openRemote } from '../git/open-remote.ts';
 import { requireRingName } from '../repo/names.ts';
 import { parsePlatformVersion } from '../repo/platform.ts';
 import { gitSource } from '../source/git-source.ts';
 import { objectSource } from '../source/object-source.ts';
+import { diskFailed } from '../store/disk-error.ts';
 import { openRoot, type Root } from '../store/root.ts';
+import { restoreAnchor, setAsideDatabaseFile } from './fetched-state.ts';
 import type { Log } from './log.ts';
 import { Reconciler, type ReconcilerParts } from './reconciler.ts';
-import { recoverOperation } from './recover-operation.ts';
+import { recoverOperation, restoreLostEvents } from './recover-operation.ts';
 import { RingMembership } from './ring/ring-membership.ts';
 import { RingMemory } from './ring/ring-memory.ts';
 import { seedRoot } from './seed-root.ts';
@@ -67,12 +69,12 @@ export interface ReconcileOptions {
 export interface OpenReconciler {
   readonly reconciler: Reconciler;
   readonly root: Root;
+  readonly audit: AuditLog;
+  readonly database: ObjectDatabase;
   readonly status: StatusKeeper;
   readonly outbox: Outbox;
   readonly membership: RingMembership;
   readonly databaseUrl: () => Promise<string | undefined>;
-  /** Finishes an operation that failed after its switch; nothing else may be acknowledged before. */
-  recover(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -105,12 +107,14 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     const audit = await openAuditLog({ directory: join(root.path, 'audit'), now });
     opened.push(audit);
     await recoverOperation(root, audit, log);
+    await restoreLostEvents(root, audit, log);
     await root.journal.compact();
     const outbox = createOutbox({
       directory: join(root.path, 'audit'),
       databaseUrl,
     });
     opened.push(outbox);
+    await setAsideDatabaseFile(root.path, now(), log);
     const database = await openObjectDatabase(join(root.path, 'repo.git'));
     const remote = openRemote(repositoryOf(options), database, {
       token: () => readSecret('RINGLOCK_GIT_TOKEN', options.environment),
@@ -125,10 +129,12 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     }
     const { ring, replica, branch } = settings;
     const identity = { ring, replica, branch, repository: remote.url };
+    await restoreAnchor(root.path, database, branch, log);
     const status = await StatusKeeper.start(
       root,
       { ...identity, ringlock_version: options.version },
       now,
+      log.warn,
     );
     const sourcesFor: ReconcilerParts['sourcesFor'] = ({ maxFiles }, have) => [
       objectSource(database, maxFiles),
@@ -140,7 +146,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
       ring,
       replica,
       databaseUrl,
-      memory: await RingMemory.open(root.path, ring, now),
+      memory: await RingMemory.open(root.path, ring, now, log),
       directory: resolve(options.workingDirectory, options.ringState ?? join(root.path, 'ring')),
       isShared: options.ringState !== undefined,
       graceMs: options.databaseGraceMs,
@@ -151,15 +157,14 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
       ...{ root, database, remote, sourcesFor, audit, outbox, status },
       ...{ membership, migrationsUrl, nextLook, log, now },
     });
-    const recover = () => recoverOperation(root, audit, log);
-    return { reconciler, root, status, outbox, membership, databaseUrl, recover, close };
+    return { reconciler, root, audit, database, status, outbox, membership, databaseUrl, close };
   } catch (error) {
     await close();
-    throw error;
+    throw diskFailed(error, root.path);
   }
 }
 
-async function readSettings(options: ReconcileOptions) {
+export async function readSettings(options: Omit<ReconcileOptions, 'nextLook'>) {
   const ring = options.ring ?? options.environment['RING_NAME'];
   if (ring === undefined || ring === '') {
     throw badInput('ring-not-given', 'which ring this is was not given', {
@@ -233,7 +238,9 @@ function refuseFixedCommit(branch: string): void {
   );
 }
 
-async function readPlatformFile(options: ReconcileOptions): Promise<string | undefined> {
+async function readPlatformFile(
+  options: Omit<ReconcileOptions, 'nextLook'>,
+): Promise<string | undefined> {
   if (options.platformFile === undefined) return undefined;
   const path = resolve(options.workingDirectory, options.platformFile);
   try {

@@ -239,7 +239,9 @@ export class Reconciler {
   /** Links at every tick, every byte now and then. */
   async #findDrift(): Promise<Drift> {
     const { root, now, log } = this.#parts;
-    const due = now().getTime() - this.#lastContentCheck >= this.#settings.contentCheckMs;
+    // A clock that jumped back must not put the next check off for as long.
+    const elapsed = Math.abs(now().getTime() - this.#lastContentCheck);
+    const due = elapsed >= this.#settings.contentCheckMs;
     const drift = await root.findDrift(due ? 'content' : 'links');
     if (due) this.#lastContentCheck = now().getTime();
     for (const [alias, what] of drift) log.warn(`${alias} drifted: ${what}`);

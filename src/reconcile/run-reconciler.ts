@@ -1,11 +1,15 @@
 import { join } from 'node:path';
-import { createSqliteMirror, type SqliteMirror } from '../audit/sqlite-mirror.ts';
+import { createSqliteMirror, isSqliteWhole, type SqliteMirror } from '../audit/sqlite-mirror.ts';
 import { type HealthServer, serveHealth } from '../serve/health-server.ts';
+import type { Repair } from '../store/set-aside.ts';
 import type { RootStatus } from '../store/status-file.ts';
+import { lastGoodStatus } from './last-good.ts';
 import type { Log } from './log.ts';
 import { type OpenReconciler, openReconciler, type ReconcileOptions } from './open-reconciler.ts';
 import { watchRequests } from './operator-requests.ts';
+import { repairRoot } from './repair-root.ts';
 import { listenForNews } from './ring/ring-news.ts';
+import { sturdyPass } from './sturdy-pass.ts';
 import { Trigger, watch } from './watch.ts';
 
 export type ReconcileMode = 'once' | 'init' | 'watch';
@@ -15,6 +19,8 @@ export interface RunOptions extends Omit<ReconcileOptions, 'nextLook'> {
   readonly intervalMs: number;
   /** Whether a connection is kept that hears what other replicas announce. */
   readonly listenToDatabase: boolean;
+  /** Repairs the root before it is opened, and is told what was done; undefined repairs nothing. */
+  readonly onRepaired: ((repairs: readonly Repair[]) => void) | undefined;
   /** Where the health server listens; undefined starts none. */
   readonly listen: string | undefined;
 }
@@ -34,7 +40,15 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
   const { mode, intervalMs } = options;
   const nextLook =
     mode === 'watch' ? (signal: AbortSignal) => trigger.look(intervalMs, signal) : undefined;
-  const opened = await openReconciler({ ...options, nextLook }, log);
+  let opened: OpenReconciler;
+  try {
+    if (options.onRepaired !== undefined) options.onRepaired(await repairRoot(options, log));
+    opened = await openReconciler({ ...options, nextLook }, log);
+  } catch (error) {
+    const serving = mode === 'init' ? await lastGoodStatus(options, error, log) : undefined;
+    if (serving === undefined) throw error;
+    return serving;
+  }
   const removeHandlers = handleSignals(ending, trigger, log);
   let server: HealthServer | undefined;
   try {
@@ -44,11 +58,14 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
       log.info('listening', { url: server.url });
     }
     const reporter = new Reporter(opened, log);
+    if (!(await isSqliteWhole(join(opened.root.path, 'audit')))) reporter.refreshSqlite();
+    const passOnce = sturdyPass(opened, log);
     let collectedFor: number | null = null;
     const pass = async (signal: AbortSignal) => {
-      if (await recover(opened, log)) await opened.reconciler.reconcile(signal);
+      await passOnce(signal);
       reporter.report();
-      if (status.current.generation !== collectedFor) await collectGarbage(opened, log);
+      const isFull = status.current.last_error?.code === 'disk-full';
+      if (isFull || status.current.generation !== collectedFor) await collectGarbage(opened, log);
       collectedFor = status.current.generation;
     };
     const listening = listenForWishes(opened, options, trigger, log, ending.signal);
@@ -96,17 +113,6 @@ async function listenForWishes(
     trigger.fire();
   };
   await listenForNews(databaseUrl, reconciler.ring, onNews, log, signal);
-}
-
-/** @returns whether a pass may begin: what failed half-way in the pass before is finished */
-async function recover(opened: OpenReconciler, log: Log): Promise<boolean> {
-  try {
-    await opened.recover();
-    return true;
-  } catch (error) {
-    log.error(`an operation cannot be finished: ${error instanceof Error ? error.message : error}`);
-    return false;
-  }
 }
 
 /** After the report: what an operation left over is nobody's reason to wait. */
@@ -164,6 +170,11 @@ class Reporter {
         this.report();
       }
     });
+  }
+
+  /** Has the file written anew with the next report. */
+  refreshSqlite(): void {
+    this.#mirrored = undefined;
   }
 
   /** Waits for what is under way, as long as the end of a process may. */

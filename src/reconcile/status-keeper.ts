@@ -1,4 +1,4 @@
-import type { RinglockError } from '../errors.ts';
+import { RinglockError } from '../errors.ts';
 import type { Suspension } from '../repo/ring.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
@@ -15,15 +15,28 @@ export class StatusKeeper {
   /** The state to go back to after an operation beside a failure. */
   #before: Pick<RootStatus, 'state' | 'last_error'>;
   #recordedRefusal: string | undefined;
-  /** Whether the file lacks what #current says. */
+  /** Whether the file lacks what #current says: it could not be written, or not be read at the start. */
   #isBehind = false;
   #writing: Promise<unknown> = Promise.resolve();
+  readonly #onTrouble: (message: string) => void;
 
   /** The status of a root that was just opened: what it serves, and what the process before said. */
-  static async start(root: Root, identity: Identity, now: () => Date): Promise<StatusKeeper> {
+  static async start(
+    root: Root,
+    identity: Identity,
+    now: () => Date,
+    onTrouble: (message: string) => void = () => {},
+  ): Promise<StatusKeeper> {
     const generation = await root.current();
-    const before = await readStatus(root.path);
-    const keeper = new StatusKeeper(root, now, {
+    let unreadable: string | undefined;
+    // Written anew in this pass: what is lost is when the root converged last.
+    const before = await readStatus(root.path).catch((error: unknown) => {
+      if (!(error instanceof RinglockError)) throw error;
+      unreadable = error.message;
+      return undefined;
+    });
+    if (unreadable !== undefined) onTrouble(`${unreadable}; it is written anew`);
+    const keeper = new StatusKeeper(root, now, onTrouble, {
       ...identity,
       state: 'starting',
       commit: before?.commit ?? null,
@@ -37,17 +50,24 @@ export class StatusKeeper {
       held: {},
       degraded: before?.degraded ?? null,
       anchored: false,
-      ...served(generation),
+      ...servedFacts(generation),
     });
+    keeper.#isBehind = unreadable !== undefined;
     if (before?.state === 'refused' && before.last_error !== null) {
       keeper.#recordedRefusal = refusalKey(before.commit, before.last_error);
     }
     return keeper;
   }
 
-  private constructor(root: Root, now: () => Date, initial: RootStatus) {
+  private constructor(
+    root: Root,
+    now: () => Date,
+    onTrouble: (message: string) => void,
+    initial: RootStatus,
+  ) {
     this.#root = root;
     this.#now = now;
+    this.#onTrouble = onTrouble;
     this.#current = initial;
     this.#before = initial;
   }
@@ -106,7 +126,7 @@ export class StatusKeeper {
       converged_commit: tip,
       operation: null,
       converged_at: this.#now().toISOString(),
-      ...served(generation),
+      ...servedFacts(generation),
     });
   }
 
@@ -139,18 +159,22 @@ export class StatusKeeper {
   }
 
   async fail(failure: RinglockError): Promise<void> {
-    const { code, message, exitCode } = failure;
+    const { code, message, hint, exitCode } = failure;
     const state = failedState(code, exitCode);
     const known = this.#current.last_error;
     const same = known?.code === code && known.message === message;
     const at = same ? known.at : this.#now().toISOString();
-    await this.#write({ state, operation: null, last_error: { code, message, at } });
+    await this.#write({
+      state,
+      operation: null,
+      last_error: { code, message, ...(hint !== undefined && { hint }), at },
+    });
   }
 
   /** A repair beside a failure is done; the failure stays. */
   async repaired(generation: Generation | undefined): Promise<void> {
     const { state, last_error } = this.#before;
-    await this.#write({ state, last_error, operation: null, ...served(generation) });
+    await this.#write({ state, last_error, operation: null, ...servedFacts(generation) });
   }
 
   /** Whether the same refusal of the same commit is on record: one event, not one a pass. */
@@ -170,6 +194,7 @@ export class StatusKeeper {
 
   async #write(change: Partial<RootStatus>): Promise<void> {
     this.#current = { ...this.#current, ...change };
+    const wasBehind = this.#isBehind;
     this.#isBehind = true;
     // One at a time: of two at once, the one that replaces the file last need not be the later one.
     const turn = this.#writing.then(async () => {
@@ -178,7 +203,13 @@ export class StatusKeeper {
       this.#isBehind = written !== this.#current;
     });
     this.#writing = turn.catch(() => {});
-    await turn;
+    try {
+      await turn;
+    } catch (error) {
+      // A full disk must not end a watch: what serves does not depend on this file.
+      if (!(error instanceof RinglockError)) throw error;
+      if (!wasBehind) this.#onTrouble(`status.json is out of date: ${error.message}`);
+    }
   }
 }
 
@@ -192,7 +223,8 @@ function refusalKey(commit: string | null, failure: { code: string; message: str
   return `${commit} ${failure.code} ${failure.message}`;
 }
 
-function served(
+/** What a status says of the generation that serves. */
+export function servedFacts(
   generation: Generation | undefined,
 ): Pick<RootStatus, 'generation' | 'lock_digest' | 'modules'> {
   const modules = [...(generation?.lock.modules ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -38,7 +38,23 @@ const knownErrors: Readonly<Record<string, { code: string; verb: string; hint: s
     verb: 'used',
     hint: 'Give this process’s user the directory (in Kubernetes: fsGroup or runAsUser).',
   },
+  EIO: {
+    code: 'disk-failed',
+    verb: 'used',
+    hint: 'The disk itself fails: look at dmesg and replace the volume. Once it is good again, ringlock reconcile --repair rebuilds what it damaged.',
+  },
+  EISDIR: foreignKind(),
+  ENOTDIR: foreignKind(),
 };
+
+/** A directory stands where a file belongs, or the other way round. */
+function foreignKind() {
+  return {
+    code: 'disk-failed',
+    verb: 'used',
+    hint: 'Something else stands in its place: ringlock reconcile --repair moves it aside.',
+  };
+}
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
   return (
@@ -46,6 +62,12 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code:
     'syscall' in error &&
     typeof (error as NodeJS.ErrnoException).code === 'string'
   );
+}
+
+/** Whether a file is there and its bytes cannot be had: a bad sector, or another user's modes. */
+export function isUnreadable(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | null)?.code ?? '';
+  return ['EIO', 'EACCES', 'EPERM', 'EISDIR'].includes(code);
 }
 
 /** Whether the file system said that there is no such file or directory. */

@@ -84,7 +84,7 @@ function foreignCurrent(path: string, found: string): RinglockError {
     'foreign-current',
     `${path} is ${found}, expected a link to generations/NNNNNN`,
     {
-      hint: 'Something else made it: move it away, or choose another --root; ringlock replaces only its own links.',
+      hint: 'Something else made it, and ringlock replaces only its own links: look at it, then ringlock reconcile --repair moves it aside and shows the newest good generation.',
     },
   );
 }
@@ -98,7 +98,7 @@ export async function readGeneration(
   try {
     const facts = JSON.parse(await readFile(generationFile(path), 'utf8')) as GenerationFile;
     const text = await readFile(generationLockFile(path), 'utf8');
-    if (facts.generation !== number || facts.lock_digest !== digestOf(text)) return undefined;
+    if (!isFactsOf(facts, number) || facts.lock_digest !== digestOf(text)) return undefined;
     return {
       number,
       path,
@@ -116,6 +116,19 @@ export async function readGeneration(
     if (error instanceof RinglockError && error.code !== 'newer-lock-version') return undefined;
     throw diskFailed(error, path);
   }
+}
+
+/** JSON may be whole and say something else altogether. */
+function isFactsOf(facts: GenerationFile | null, number: number): boolean {
+  return (
+    facts?.generation === number &&
+    typeof facts.ring === 'string' &&
+    (facts.link === 'symlink' || facts.link === 'hardlink') &&
+    [facts.commit, facts.operation_id, facts.repository, facts.branch].every(
+      (fact) => fact === null || typeof fact === 'string',
+    ) &&
+    typeof facts.created_at === 'string'
+  );
 }
 
 /** The numbers of all directories of generations, ascending; a foreign name is passed over. */

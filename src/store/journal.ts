@@ -1,4 +1,4 @@
-import { open, readFile, truncate } from 'node:fs/promises';
+import { open, readFile, stat, truncate } from 'node:fs/promises';
 import type { AuditEventInput } from '../audit/event.ts';
 import { environmentFailed } from '../errors.ts';
 import { syncDirectory, writeFileAtomically } from './atomic-file.ts';
@@ -83,6 +83,7 @@ export async function openJournal(context: StoreContext): Promise<Journal> {
       inTurn(async () => {
         await context.requireOwned();
         const record = { ...entry, time: context.now().toISOString() };
+        if ((await sizeOf(path)) !== bytes) await rewrite(context, path, records);
         bytes = await appendLine(context, path, bytes, `${JSON.stringify(record)}\n`);
         records = [...records, record];
       }),
@@ -91,22 +92,66 @@ export async function openJournal(context: StoreContext): Promise<Journal> {
         const kept = newestOperations(records, keepOperations);
         if (kept.length === records.length) return;
         await context.requireOwned();
-        const text = kept.map((record) => `${JSON.stringify(record)}\n`).join('');
-        await writeFileAtomically(path, text, { mode: 0o644, fault: context.fault });
+        bytes = await rewrite(context, path, kept);
         records = kept;
-        bytes = Buffer.byteLength(text);
       }),
   };
 }
 
-async function readJournal(path: string): Promise<{ records: JournalRecord[]; bytes: number }> {
-  let content: Buffer;
+/**
+ * Every record of a journal that can be read, also those after a damaged line; a torn last record, which
+ * any crash may leave, is no damage.
+ */
+export async function readRecords(
+  root: string,
+): Promise<{ readonly records: readonly JournalRecord[]; readonly damagedLines: number }> {
+  const lines = (await readBytes(journalPath(root))).toString('utf8').split('\n').slice(0, -1);
+  const parsed = lines.map(parseRecord);
+  const records = parsed.filter((record) => record !== undefined);
+  const isWhole = parsed.slice(0, records.length).every((record) => record !== undefined);
+  return { records, damagedLines: isWhole ? 0 : lines.length - records.length };
+}
+
+/** Writes a journal anew. */
+export async function writeJournal(
+  context: Pick<StoreContext, 'root' | 'fault'>,
+  records: readonly JournalRecord[],
+): Promise<void> {
+  await rewrite(context, journalPath(context.root), records);
+}
+
+/** @returns its size */
+async function rewrite(
+  { fault }: Pick<StoreContext, 'fault'>,
+  path: string,
+  records: readonly JournalRecord[],
+): Promise<number> {
+  const text = records.map((record) => `${JSON.stringify(record)}\n`).join('');
+  await writeFileAtomically(path, text, { mode: 0o644, fault });
+  return Buffer.byteLength(text);
+}
+
+/** Not as it was left: a failed append could not be taken back, or somebody cut or deleted it. */
+async function sizeOf(path: string): Promise<number> {
   try {
-    content = await readFile(path);
+    return (await stat(path)).size;
   } catch (error) {
-    if (isAbsent(error)) return { records: [], bytes: 0 };
+    if (isAbsent(error)) return 0;
     throw diskFailed(error, path);
   }
+}
+
+async function readBytes(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (isAbsent(error)) return Buffer.alloc(0);
+    throw diskFailed(error, path);
+  }
+}
+
+async function readJournal(path: string): Promise<{ records: JournalRecord[]; bytes: number }> {
+  const content = await readBytes(path);
   const records: JournalRecord[] = [];
   let start = 0;
   for (let end = content.indexOf(10); end !== -1; end = content.indexOf(10, start)) {
@@ -147,7 +192,9 @@ function requireTornTail(tail: string, readable: number, path: string): void {
   throw environmentFailed(
     'journal-damaged',
     `${path}:${readable + 1} is no record of the journal, though records follow it`,
-    { hint: 'Move the file aside: the next start goes by what `current` shows.' },
+    {
+      hint: 'What damaged it may have damaged more. ringlock reconcile --repair keeps the file in damaged/, and goes on with the records that can be read.',
+    },
   );
 }
 

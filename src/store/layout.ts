@@ -29,6 +29,8 @@ export const stagingPath = (root: string) => join(root, 'staging');
 export const journalPath = (root: string) => join(root, 'journal.jsonl');
 export const statusPath = (root: string) => join(root, 'status.json');
 export const switchesPath = (root: string) => join(root, 'switches.json');
+export const damagedPath = (root: string) => join(root, 'damaged');
+export const auditPath = (root: string) => join(root, 'audit');
 export const ownersPath = (root: string) => join(root, 'owner');
 
 /** `000042` */

@@ -1,15 +1,17 @@
-import { stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { removeUnfinished } from './atomic-file.ts';
 import { listGenerationNumbers, readCurrentLink, readGeneration } from './generation.ts';
 import type { Journal } from './journal.ts';
 import {
+  currentPath,
   generationPath,
   journalPath,
   type StoreContext,
   statusPath,
   switchesPath,
 } from './layout.ts';
+import { numbersEverShown } from './shown-before.ts';
 import { cleanStaging, retireDirectory } from './staging.ts';
 import { pointCurrentAt } from './switch-generation.ts';
 import type { SwitchLog } from './switch-log.ts';
@@ -31,18 +33,47 @@ export async function recoverRoot(
   const files = [statusPath, switchesPath, journalPath].map((path) => basename(path(context.root)));
   await removeUnfinished(context.root, [...files, 'ring-memory.json']);
   await store.tidy();
-  const current = await restoreCurrent(context, log);
-  if (current !== undefined) await log.settle(current);
+  const current = await restoreCurrent(context, log, journal);
+  if (current !== undefined) await settle(context, log, current);
   await removeNeverShown(context, log, journal, current);
 }
 
+/**
+ * Shows again what was shown last, when `current` is no longer there (a person's hand).
+ *
+ * @returns the number that is shown again, or undefined when `current` is there or nothing can be shown
+ * @throws RinglockError `disk-full` and its like
+ */
+export async function restoreLostCurrent(
+  context: StoreContext,
+  log: SwitchLog,
+  journal: Journal,
+): Promise<number | undefined> {
+  const found = await lstat(currentPath(context.root)).catch(() => undefined);
+  if (found !== undefined) return undefined;
+  return restoreCurrent(context, log, journal);
+}
+
+async function settle(context: StoreContext, log: SwitchLog, current: number): Promise<void> {
+  if (!log.isLost) return log.settle(current);
+  const numbers = await listGenerationNumbers(context.root);
+  await log.rebuild(
+    numbers.filter((number) => number < current),
+    current,
+  );
+}
+
 /** @returns the number that `current` shows from now on */
-async function restoreCurrent(context: StoreContext, log: SwitchLog): Promise<number | undefined> {
+async function restoreCurrent(
+  context: StoreContext,
+  log: SwitchLog,
+  journal: Journal,
+): Promise<number | undefined> {
   const linked = await readCurrentLink(context.root);
   // A generation whose facts were changed still serves; the reconciler builds another beside it.
   if (linked !== undefined && (await isThere(context.root, linked))) return linked;
-  const shown = [...log.shown.keys()].sort((a, b) => b - a);
-  // Without a log, only a link that leads nowhere tells that something was once served.
+  const shown = [...(await numbersEverShown(context.root, log, journal))].sort((a, b) => b - a);
+  // With nothing else left, a link that leads nowhere tells that something was once served.
   const others =
     shown.length === 0 && linked !== undefined
       ? (await listGenerationNumbers(context.root)).reverse()

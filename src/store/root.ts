@@ -4,7 +4,7 @@ import type { Lock } from '../repo/lock.ts';
 import type { SourceFile } from '../source/module-source.ts';
 import { buildGeneration, type GenerationFacts } from './build-generation.ts';
 import { diskFailed } from './disk-error.ts';
-import { type DriftLevel, findDrift } from './drift.ts';
+import { type DriftLevel, findDrift, generationDrift } from './drift.ts';
 import type { FaultPoint } from './fault-point.ts';
 import { collectGarbage, type Garbage } from './garbage.ts';
 import {
@@ -24,8 +24,9 @@ import {
   versionsPath,
 } from './layout.ts';
 import { makeDirectory } from './module-tree.ts';
+import { requireOwnNames } from './own-names.ts';
 import { takeRoot } from './owner.ts';
-import { recoverRoot } from './recovery.ts';
+import { recoverRoot, restoreLostCurrent } from './recovery.ts';
 import { stageVersion } from './stage-version.ts';
 import { type RootStatus, writeStatus } from './status-file.ts';
 import { switchGeneration } from './switch-generation.ts';
@@ -93,6 +94,8 @@ export interface Root {
    * them, build and switch, and the repair is atomic.
    */
   findDrift(level: DriftLevel): Promise<ReadonlyMap<string, string>>;
+  /** Shows again what was shown last when `current` has gone; returns its number when it had. */
+  restoreCurrent(): Promise<number | undefined>;
   /** Replaces status.json. */
   writeStatus(status: RootStatus): Promise<void>;
   /** Removes what the rules do not keep and no unfinished operation needs. */
@@ -104,8 +107,8 @@ export interface Root {
 /**
  * Opens a root: makes its layout, takes sole ownership, and undoes what a killed process left.
  *
- * @throws RinglockError `root-owned`, `foreign-current`, `journal-damaged`, `disk-denied` and its like;
- *   see openModulesDirectory() for `inPlace`
+ * @throws RinglockError `root-owned`, `foreign-current`, `foreign-name`, `journal-damaged`, `disk-denied`
+ *   and its like; see openModulesDirectory() for `inPlace`
  */
 export async function openRoot(options: RootOptions): Promise<Root> {
   const path = await makeLayout(options.path);
@@ -141,6 +144,7 @@ async function makeLayout(asked: string): Promise<string> {
   try {
     await mkdir(asked, { recursive: true });
     const path = await realpath(asked);
+    await requireOwnNames(path);
     for (const part of [generationsPath, versionsPath, stagingPath, ownersPath]) {
       await makeDirectory(part(path));
     }
@@ -202,10 +206,17 @@ function rootOf(
     },
     findDrift: async (level) => {
       const generation = await current();
-      if (generation === undefined) return new Map();
+      if (generation === undefined) {
+        const lost = 'current shows no generation that can be read';
+        return new Map(log.latest === undefined ? [] : [[generationDrift, lost]]);
+      }
       const drift = await findDrift(context, store, generation, level);
       const outside = await inPlace?.findDrift(generation, level);
       return outside === undefined ? drift : new Map([...outside, ...drift]);
+    },
+    restoreCurrent: async () => {
+      await context.requireOwned();
+      return restoreLostCurrent(context, log, journal);
     },
     writeStatus: (status) => writeStatus(context, status),
     collectGarbage: () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { badInput } from '../errors.ts';
 import { isAlias } from '../repo/names.ts';
 import { writeFileAtomically } from './atomic-file.ts';
-import { diskFailed, isAbsent } from './disk-error.ts';
+import { diskFailed, isAbsent, isUnreadable } from './disk-error.ts';
 import { type StoreContext, versionsPath } from './layout.ts';
 import { digestTree, makeDirectory, readOnlyDirectory } from './module-tree.ts';
 import { retireDirectory } from './staging.ts';
@@ -102,7 +102,8 @@ export class VersionStore {
     stored: StoredVersion | undefined,
     pin: VersionPin,
   ): Promise<string | undefined> {
-    const found = await digestTree(path);
+    const found = await digestTree(path).catch(unreadableTree);
+    if (typeof found === 'string') return found;
     if (found.digest === pin.sha256 && found.others.length === 0) return undefined;
     const list = stored && (await this.#readFileList(stored));
     const isTrusted = list !== undefined && digestOfFileList(list) === pin.sha256;
@@ -212,7 +213,7 @@ export class VersionStore {
         'utf8',
       );
     } catch (error) {
-      if (isAbsent(error)) return undefined;
+      if (isAbsent(error) || isUnreadable(error)) return undefined;
       throw diskFailed(error, name);
     }
   }
@@ -249,6 +250,12 @@ function digestOfFileList(list: string): string {
 function parseFileList(list: string): Map<string, string> {
   const lines = list.split('\n').slice(0, -1);
   return new Map(lines.map((line) => [line.slice(66), line.slice(0, 64)]));
+}
+
+/** What cannot be read is damage: the same bytes are staged again beside it. */
+function unreadableTree(error: unknown): string {
+  if (!isUnreadable(error) && !isAbsent(error)) throw error;
+  return `it cannot be read: ${(error as Error).message}`;
 }
 
 function describeDifference(

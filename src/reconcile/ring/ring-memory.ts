@@ -5,6 +5,8 @@ import { changesKey, type FailedSet, type LocalHold } from '../../plan/desired-l
 import { formatLock, type Lock, parseLock } from '../../repo/lock.ts';
 import { writeFileAtomically } from '../../store/atomic-file.ts';
 import { diskFailed, isAbsent } from '../../store/disk-error.ts';
+import { setAside } from '../../store/set-aside.ts';
+import type { Log } from '../log.ts';
 
 /** What a ring remembers beyond its lock; a null value is something forgotten on purpose. */
 interface MemoryRecord {
@@ -22,6 +24,8 @@ export interface GoodLock {
   readonly digest: string;
   readonly commit: string | null;
 }
+
+const fileName = 'ring-memory.json';
 
 interface KnownTenants {
   readonly text: string;
@@ -53,10 +57,27 @@ export class RingMemory {
     this.#records = records;
   }
 
-  /** A file that is lost or broken is an empty memory: Postgres or the next operation fills it. */
-  static async open(root: string, ring: string, now: () => Date): Promise<RingMemory> {
-    const path = join(root, 'ring-memory.json');
-    return new RingMemory(path, ring, now, await readRecords(path));
+  /**
+   * A file that is lost is an empty memory: Postgres or the next operation fills it. One that is broken is
+   * kept aside, since a hold may have been in it.
+   */
+  static async open(
+    root: string,
+    ring: string,
+    now: () => Date,
+    log: Pick<Log, 'warn'>,
+  ): Promise<RingMemory> {
+    const path = join(root, fileName);
+    const records = await readRecords(path);
+    if (records !== undefined) return new RingMemory(path, ring, now, records);
+    const to = await setAside(root, fileName, now());
+    log.warn(
+      'ring-memory.json cannot be read; what the ring knows comes from Postgres, if at all',
+      {
+        to,
+      },
+    );
+    return new RingMemory(path, ring, now, new Map());
   }
 
   /** A memory that is kept in no file: for a person who speaks to the ring's database. */
@@ -242,13 +263,14 @@ function isoTime(at: Date | string): string {
   return new Date(at).toISOString();
 }
 
-async function readRecords(path: string): Promise<ReadonlyMap<string, MemoryRecord>> {
+/** @returns undefined when the file is no memory */
+async function readRecords(path: string): Promise<ReadonlyMap<string, MemoryRecord> | undefined> {
   try {
     const file = JSON.parse(await readFile(path, 'utf8')) as { records: MemoryRecord[] };
     return new Map(file.records.map((record) => [recordKey(record), record]));
   } catch (error) {
-    const isBroken = error instanceof SyntaxError || error instanceof TypeError;
-    if (isBroken || isAbsent(error)) return new Map();
+    if (isAbsent(error)) return new Map();
+    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
     throw diskFailed(error, path);
   }
 }
