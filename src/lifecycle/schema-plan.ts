@@ -178,6 +178,7 @@ export function planUndo(
   rows: readonly MigrationRow[],
   ring: string,
   operationId: string,
+  mode: 'safe' | 'all',
 ): UndoPlan {
   const mine = rows.filter((row) => row.joined[ring] === operationId);
   const applied = mine.filter((row) => row.operationId === operationId);
@@ -194,7 +195,7 @@ export function planUndo(
     })),
   ].reverse();
   return {
-    ...planDown([], modules, applied, ring, 'all'),
+    ...planDown([], modules, applied, ring, mode),
     leave: mine.filter((row) => row.operationId !== operationId),
   };
 }

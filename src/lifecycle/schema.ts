@@ -38,8 +38,16 @@ export interface Schema {
    *   `invalid-migration`; edited, interrupted and invalid ones are found before anything is run
    */
   up(target: readonly SchemaModule[], operationId: string): Promise<readonly SchemaStep[]>;
-  /** Takes `up` of an operation back, of which nothing was used yet; `target` as `up` got it. */
-  undo(operationId: string, target: readonly SchemaModule[]): Promise<SchemaDown>;
+  /**
+   * Takes `up` of an operation back; `target` as `up` got it.
+   *
+   * @param mode `all` (the default) where nothing was used yet, else `safe`
+   */
+  undo(
+    operationId: string,
+    target: readonly SchemaModule[],
+    mode?: 'safe' | 'all',
+  ): Promise<SchemaDown>;
   /**
    * What leaving `previous` for `target` takes.
    *
@@ -141,10 +149,14 @@ function createSchema(session: SchemaSession): Schema {
         const modules = await readModules(target);
         return runUp(session, modules, planUp(modules, await rows(), ring), operationId);
       }),
-    undo: (operationId, target) =>
+    undo: (operationId, target, mode = 'all') =>
       explained(options, async () => {
         const modules = await readModules(target);
-        return runDown(session, planUndo(modules, await rows(), ring, operationId), operationId);
+        return runDown(
+          session,
+          planUndo(modules, await rows(), ring, operationId, mode),
+          operationId,
+        );
       }),
     planDown: (target, previous, mode) =>
       explained(options, async () => {

@@ -55,19 +55,23 @@ export interface DesiredLock {
  * other ring stays at its last good lock until the set changes.
  */
 export function desiredLock(input: DesiredInput): DesiredLock {
-  const failures = input.failures.filter(({ changes }) => containsChanges(input.lock, changes));
+  // Without anything that ran well there is nothing better than what is committed.
+  const { lastGood } = input;
+  const failures = input.failures.filter(
+    ({ changes }) =>
+      lastGood !== undefined && changes.length > 0 && containsChanges(input.lock, changes),
+  );
   const held = new Map<string, string>();
   const [blocked] = failures;
   const mayHold = input.tracking && input.onFailure === 'hold';
   let lock = input.lock;
   if (blocked !== undefined && !mayHold) {
-    lock = input.lastGood ?? withoutChanges(input.lock, blocked.changes);
-    return { lock: withHolds(lock, input.holds, held), held, blocked };
+    return { lock: withHolds(lastGood ?? lock, input.holds, held), held, blocked };
   }
   for (const { changes, reason } of failures) {
     for (const alias of withDependents(changes, input)) {
       held.set(alias, reason);
-      lock = withEntry(lock, alias, input.lastGood?.modules.get(alias));
+      lock = withEntry(lock, alias, lastGood?.modules.get(alias));
     }
   }
   return { lock: withHolds(lock, input.holds, held), held, blocked: undefined };
@@ -104,10 +108,6 @@ function containsChanges(lock: Lock, changes: readonly ModuleChange[]): boolean 
     if (version === null) return entry === undefined;
     return entry !== undefined && entry.version === version && entry.sha256 === sha256;
   });
-}
-
-function withoutChanges(lock: Lock, changes: readonly ModuleChange[]): Lock {
-  return changes.reduce((left, { alias }) => withEntry(left, alias, undefined), lock);
 }
 
 /** The failed set, and of its dependents those that the commit changes. */

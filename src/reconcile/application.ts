@@ -32,12 +32,15 @@ export class Application {
 
   /** Whether anything follows a switch. */
   get isWatched(): boolean {
+    return this.#health !== undefined || this.isNotified;
+  }
+
+  /** Whether it is told of a switch. */
+  get isNotified(): boolean {
     const { notify } = this.#settings;
     const { notifyUrl, notifyCommand } = this.#options;
-    return (
-      this.#health !== undefined ||
-      [notify.url, notify.pidFile, notifyUrl, notifyCommand].some((given) => given !== undefined)
-    );
+    const ways = [notify.url, notify.pidFile, notifyUrl, notifyCommand];
+    return ways.some((given) => given !== undefined);
   }
 
   /** How it is before a switch: only what was healthy can be made unhealthy. */

@@ -5,6 +5,7 @@ import { type CommittedPlatform, fetchCommitted, readCommitted } from '../git/co
 import type { ObjectDatabase } from '../git/object-database.ts';
 import type { Commit } from '../git/object-store.ts';
 import type { Remote } from '../git/remote.ts';
+import { formatLock } from '../repo/lock.ts';
 import { tenantsFile } from '../repo/names.ts';
 import { parseRingFile } from '../repo/ring.ts';
 import { defaultSettings } from '../repo/settings.ts';
@@ -89,11 +90,32 @@ export class BranchFollower {
     return { ...known, committed };
   }
 
+  /** Whether a newer commit says of the ring what an earlier one said; one that is away says nothing else. */
+  async saysTheSame(tip: string, { lock, ring, settings }: CommittedRing): Promise<boolean> {
+    try {
+      const { committed } = await this.fetch(tip);
+      const texts = [committed, { lock, ring, settings }].map((said) =>
+        JSON.stringify([
+          formatLock(said.lock),
+          [...said.ring.holds],
+          said.ring.suspended,
+          said.settings,
+        ]),
+      );
+      return texts[0] === texts[1];
+    } catch (error) {
+      return error instanceof RinglockError && error.exitCode === 3;
+    }
+  }
+
   /** The root is at a commit: it goes to none that does not descend from it. */
   async markConverged(tip: string): Promise<void> {
     const { database, memory, branch } = this.#options;
-    await database.writeRef(convergedRef(this.#options.branch), tip);
-    await memory.moveAnchor(branch, tip);
+    await database.writeRef(convergedRef(branch), tip);
+    const anchor = memory.anchor(branch);
+    // A server that lags shows the commit of before: the ring stays where it is.
+    const isForward = anchor === undefined || (await this.isOlder(anchor, tip));
+    if (isForward) await memory.moveAnchor(branch, tip);
   }
 
   /** Whether a commit is older than another, as far as history is known here. */

@@ -12,7 +12,7 @@ import { createVersionDirection, type Lock, samePin } from '../repo/lock.ts';
 import type { ModuleManifest } from '../repo/module-manifest.ts';
 import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
-import { type Generation, lockDigest } from '../store/generation.ts';
+import { type Generation, lockDigest, readGeneration } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
 import type { CommittedRing } from './committed-ring.ts';
 import { readGraph } from './module-graph.ts';
@@ -23,6 +23,7 @@ import type { RingTarget } from './ring/ring-operation.ts';
 export interface DecideInput {
   readonly committed: CommittedRing;
   readonly commit: string | null;
+  readonly branch: string;
   /** Alias → what differs on disk. */
   readonly drift: ReadonlyMap<string, string>;
   readonly root: Root;
@@ -59,6 +60,18 @@ export interface Decision {
  * @throws RinglockError `released-bytes-changed`, `incompatible-lock`, `mass-removal`, `no-source`, …
  */
 export async function decide(input: DecideInput): Promise<Decision> {
+  try {
+    return await decideOn(input, true);
+  } catch (error) {
+    const current = await input.root.current();
+    // What the ring runs may be more than a new image can: it then begins with what is new.
+    if (current !== undefined || input.memory.good === undefined) throw error;
+    if (!(error instanceof RinglockError)) throw error;
+    return decideOn(input, false);
+  }
+}
+
+async function decideOn(input: DecideInput, mayBeginWithGood: boolean): Promise<Decision> {
   const { committed, root, objects, memory, drift } = input;
   const { settings, ring } = committed;
   const current = await root.current();
@@ -66,8 +79,7 @@ export async function decide(input: DecideInput): Promise<Decision> {
   const sources = sourcesOf(input, current, committed.lock);
   if (!input.isOffline) await prefetch(root, committed.lock, sources);
   const good = memory.good;
-  const lastGood =
-    good?.lock ?? (root.journal.unfinished() === undefined ? current?.lock : undefined);
+  const before = good?.lock ?? (await provenLock(root, current));
   const wanted = desiredLock({
     lock: committed.lock,
     graph: await readGraph(committed.lock, root, objects),
@@ -75,9 +87,10 @@ export async function decide(input: DecideInput): Promise<Decision> {
     onFailure: settings.policy.onFailure,
     holds: memory.holds,
     failures: memory.failures,
-    lastGood,
+    lastGood: before,
   });
   const isFirstStep =
+    mayBeginWithGood &&
     current === undefined &&
     input.connection === 'database' &&
     good !== undefined &&
@@ -93,14 +106,13 @@ export async function decide(input: DecideInput): Promise<Decision> {
     installedGraph: await knownGraph(current?.lock, root, objects),
     policy: settings.policy,
   });
-  const before = good?.lock ?? current?.lock;
   const beforeGraph = await knownGraph(before, root, objects);
   const digest = lockDigest(desired.lock);
   const changed = ringSteps(desired.lock, before, graph, beforeGraph);
   return {
     desired,
     plan: decided,
-    target: ringTarget(input, desired.lock, digest, before, good?.lock),
+    target: ringTarget(input, desired.lock, digest, before),
     isNewForRing: good?.digest !== digest,
     ringSteps: changed,
     hasHandlers: changed.some(
@@ -110,6 +122,15 @@ export async function decide(input: DecideInput): Promise<Decision> {
     sources,
     isFirstStep,
   };
+}
+
+/** What this root is known to have run, where the ring does not say: not what is still being judged. */
+async function provenLock(root: Root, current: Generation | undefined): Promise<Lock | undefined> {
+  const open = root.journal.unfinished()?.prepared;
+  if (open === undefined || open.toGeneration !== current?.number) return current?.lock;
+  const { fromGeneration } = open;
+  if (fromGeneration === null) return current.lock;
+  return (await readGeneration(root.path, fromGeneration))?.lock ?? current.lock;
 }
 
 /** Why a whole commit stays out. */
@@ -195,11 +216,10 @@ function hasHandlers(module: KnownModule | undefined): boolean {
 }
 
 function ringTarget(
-  { commit, committed }: DecideInput,
+  { commit, branch, committed, memory }: DecideInput,
   lock: Lock,
   digest: string,
   before: Lock | undefined,
-  previous: Lock | undefined,
 ): RingTarget {
   const changes = changesBetween(before, lock);
   const directionOf = createVersionDirection();
@@ -209,8 +229,14 @@ function ringTarget(
       version === null || (known !== undefined && directionOf(known.version, version) === 'down')
     );
   });
-  const { rollout, revertOn } = committed.settings.policy;
-  return { commit, lock, digest, changes, previous, isReturn, policy: { rollout, revertOn } };
+  const { policy } = committed.settings;
+  const isForced = changes.every(({ alias }) => memory.holds.has(alias));
+  const revertOn = isForced ? 'never' : policy.revertOn;
+  return {
+    ...{ commit, branch, lock, digest, changes, isReturn, isForced },
+    previous: before,
+    policy: { rollout: policy.rollout, revertOn },
+  };
 }
 
 function ringSteps(

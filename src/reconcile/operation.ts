@@ -16,6 +16,7 @@ import {
 } from './application.ts';
 import type { Log } from './log.ts';
 import { commitChange, makeVisible, type OpenChange, revertChange } from './make-visible.ts';
+import { markTold } from './missed-switch.ts';
 import { type OperationFacts, type StagedFacts, switchEvents } from './operation-events.ts';
 import {
   isFailureOfWork,
@@ -57,10 +58,19 @@ export interface OperationParts {
   readonly log: Log;
   readonly now: () => Date;
   /** Takes part in the ring's operation. */
-  readonly join: (target: RingTarget, hasRingWork: boolean) => Promise<RingOperation>;
+  readonly join: (target: RingTarget, how: JoinHow) => Promise<RingOperation>;
   /** Told of each phase as it begins. */
   readonly onPhase: (phase: Phase, ringOperation: string | null) => Promise<void>;
   readonly signal: AbortSignal;
+  /** Only the process ends: going back is not stopped by a newer commit. */
+  readonly ending: AbortSignal;
+}
+
+export interface JoinHow {
+  /** Whether there are migrations or handlers that run once. */
+  readonly hasRingWork: boolean;
+  /** Whether this replica has switched already. */
+  readonly isSwitched: boolean;
 }
 
 export type Phase =
@@ -105,13 +115,16 @@ export class Operation {
     const startedAt = now();
     await this.#phase('prepare');
     const staged = await this.#prepare();
+    const warmed = await this.#warm();
+    if (warmed !== undefined) return this.#dropOut(warmed);
     const before = await root.current();
     const built = await this.#build(before);
     if (target === undefined) {
       if (built !== undefined) await this.#switchAlone(before, built, staged, startedAt);
       return { generation: await root.current(), degraded: undefined };
     }
-    const ring = await join(target, await this.#hasRingWork());
+    const how = { hasRingWork: await this.#hasRingWork(), isSwitched: built === undefined };
+    const ring = await join(target, how);
     try {
       this.#ring = ring;
       await this.#orBack(ring, () => this.#migrate(ring));
@@ -132,22 +145,53 @@ export class Operation {
     change: OpenChange,
     baseline: Baseline,
   ): Promise<OperationResult> {
-    const ring = await this.#parts.join(target, await this.#hasRingWork());
+    const how = { hasRingWork: await this.#hasRingWork(), isSwitched: true };
+    const ring = await this.#parts.join(target, how);
     try {
       this.#ring = ring;
-      if (ring.joined !== 'reverting') return await this.#finish(ring, change, baseline);
-      return await this.#revert(ring, change, 'it failed in another replica');
+      if (ring.joined === 'reverting') {
+        return await this.#revert(ring, change, 'it failed in another replica');
+      }
+      // The schema may have gone back with an operation that this one takes the place of.
+      await this.#migrateAgain(ring);
+      return await this.#finish(ring, change, baseline);
     } finally {
       await ring.close();
     }
   }
 
-  async #prepare() {
+  #prepare() {
     const { root, signal } = this.#parts;
     const { plan, sources } = this.#planned;
-    const staged = await stagePlan(plan, root, sources, signal);
-    await runReplicaHandlers(this.#handlerFacts(), plan.steps, signal);
-    return staged;
+    return stagePlan(plan, root, sources, signal);
+  }
+
+  /** @returns how a handler failed that every replica runs before anything is live */
+  async #warm(): Promise<RinglockError | undefined> {
+    const { signal } = this.#parts;
+    try {
+      await runReplicaHandlers(this.#handlerFacts(), this.#planned.plan.steps, signal);
+      return undefined;
+    } catch (error) {
+      if (!isFailureOfWork(error) || signal.aborted) throw error;
+      return error;
+    }
+  }
+
+  /** This replica cannot go along; whether the ring can is for the others to say. */
+  async #dropOut(failure: RinglockError): Promise<never> {
+    const { target } = this.#planned;
+    if (target === undefined) throw failure;
+    const ring = await this.#parts.join(target, { hasRingWork: true, isSwitched: false });
+    try {
+      this.#ring = ring;
+      const { outcome } = await ring.report({ state: 'unhealthy', reason: failure.message });
+      await ring.returned();
+      if (outcome === 'reverting') throw turnedBack(failure.message);
+      throw failure;
+    } finally {
+      await ring.close();
+    }
   }
 
   /** Nothing to build when only the ring has something to do. */
@@ -180,6 +224,11 @@ export class Operation {
     if (up === undefined) return;
     await this.#phase('migrate');
     await ring.once(up(ring.id));
+  }
+
+  async #migrateAgain(ring: RingOperation): Promise<void> {
+    const { up } = await this.#schema(ring);
+    if (up !== undefined && ring.joined === 'rolling') await ring.once(up(ring.id));
   }
 
   async #takeTurn(ring: RingOperation): Promise<void> {
@@ -259,7 +308,9 @@ export class Operation {
       try {
         await ring.once(work);
       } catch (error) {
-        throw isFailureOfWork(error) && !ring.signal.aborted ? turnedBack(error.message) : error;
+        if (!isFailureOfWork(error) || ring.signal.aborted) throw error;
+        if (!this.#isForced) throw turnedBack(error.message);
+        this.#parts.log.error(error.message, { code: error.code });
       }
     }
   }
@@ -274,7 +325,9 @@ export class Operation {
       await this.#notify(change.fromGeneration, signal);
     } catch (error) {
       if (!(error instanceof RinglockError) || signal.aborted) throw error;
-      return { state: 'unhealthy', reason: error.message };
+      // One that was not well before, or never was there, cannot be told, and is not made worse.
+      const isBlamed = baseline !== 'unhealthy' && change.fromGeneration !== null;
+      return { state: isBlamed ? 'unhealthy' : 'abstained', reason: error.message };
     }
     await this.#phase('health gate');
     return this.#parts.application.gate(baseline, signal);
@@ -282,7 +335,7 @@ export class Operation {
 
   async #notify(previousGeneration: number | null, signal: AbortSignal): Promise<void> {
     const { application, root } = this.#parts;
-    if (!application.isWatched) return;
+    if (!application.isNotified) return;
     await this.#phase('notify');
     const current = await root.current();
     if (current === undefined) return;
@@ -290,6 +343,7 @@ export class Operation {
     const { number: generation, commit, lockDigest } = current;
     const what = { generation, commit, lockDigest, previousGeneration };
     await application.notify({ ring, replica, operationId, ...what }, signal);
+    await markTold(root, generation);
   }
 
   async #commit(
@@ -317,7 +371,10 @@ export class Operation {
     const { root, audit, log } = this.#parts;
     await this.#phase('revert');
     let isWell = true;
-    if (change !== undefined) {
+    if (change?.fromGeneration === null) {
+      // There is nothing to go back to: what serves stays, and the next pass plans from it.
+      await commitChange(root, audit, change, 'superseded', { reason });
+    } else if (change !== undefined) {
       await revertChange(root, audit, change, reason);
       log.error(`reverted: ${reason}`, { operation: change.operationId });
       isWell = await this.#isWellAgain();
@@ -333,14 +390,19 @@ export class Operation {
   }
 
   async #isWellAgain(): Promise<boolean> {
-    const { application, log, signal } = this.#parts;
+    const { application, log, ending } = this.#parts;
     try {
-      await this.#notify(null, signal);
-      return (await application.gate('healthy', signal)).state === 'healthy';
+      await this.#notify(null, ending);
+      return (await application.gate('healthy', ending)).state === 'healthy';
     } catch (error) {
+      ending.throwIfAborted();
       log.error(`after the revert: ${error instanceof Error ? error.message : error}`);
       return false;
     }
+  }
+
+  get #isForced(): boolean {
+    return this.#planned.target?.isForced === true;
   }
 
   /** The schema follows once nobody is on the versions that were left. */

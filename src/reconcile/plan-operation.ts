@@ -32,16 +32,19 @@ export interface OperationRequest {
   readonly isResumed: boolean;
   /** Whether a person asked for it on this pod. */
   readonly isAsked: boolean;
+  /** Whether the ring is known to have gone on beyond this target. */
+  readonly isBehind: boolean;
 }
 
 /** What a decision means as an operation: for this disk alone, or for the ring. */
 export async function planOperation(
   parts: PlanningParts,
-  { target, decision, rebuild, facts, isResumed, isAsked }: OperationRequest,
+  request: OperationRequest,
 ): Promise<PlannedOperation> {
   const { root, log } = parts;
+  const { target, decision, rebuild, facts } = request;
   const { settings } = target.committed;
-  const isForRing = isResumed || (await concernsRing(parts, settings, decision, isAsked));
+  const isForRing = await concernsRing(parts, request);
   const schema = await schemaFacts(parts, settings, decision);
   return {
     plan: decision.plan,
@@ -76,14 +79,18 @@ export async function planOperation(
  */
 async function concernsRing(
   { root, membership, application, migrationsUrl, skipMigrations }: PlanningParts,
-  settings: Settings,
-  { isNewForRing, plan: { steps }, good, isFirstStep, hasHandlers }: Decision,
-  isAsked: boolean,
+  { target, decision, isResumed, isAsked, isBehind }: OperationRequest,
 ): Promise<boolean> {
+  const { settings } = target.committed;
+  const { isNewForRing, good, isFirstStep, hasHandlers } = decision;
+  const { steps } = decision.plan;
+  if (isResumed) return true;
   const isServing = (await root.current()) !== undefined;
   const { connection } = membership;
   // Pods always start, and a person is obeyed, also while the database is away.
-  if (isFirstStep || (connection === 'away' && (!isServing || isAsked))) return false;
+  const isHeld = steps.every(({ alias }) => membership.memory.holds.has(alias));
+  if (isFirstStep || (connection === 'away' && (!isServing || (isAsked && isHeld)))) return false;
+  if (isBehind) return false;
   const isChange = steps.some(({ action }) => action !== 'repair');
   if (!isNewForRing) return isServing && isChange;
   // A ring that is met for the first time as it is.

@@ -14,22 +14,17 @@ import type { RootStatus } from '../store/status-file.ts';
 import { Application, type ApplicationOptions } from './application.ts';
 import { BranchFollower, type Target } from './branch-follower.ts';
 import { blockedBy, type Decision, decide } from './decide.ts';
-import { followTenants } from './follow-tenants.ts';
 import type { Log } from './log.ts';
 import { commitChange } from './make-visible.ts';
 import { Operation, type OperationParts, type PlannedOperation } from './operation.ts';
-import {
-  type OperationFacts,
-  operationEvent,
-  operatorEvent,
-  tenantEvent,
-} from './operation-events.ts';
+import { type OperationFacts, operationEvent, operatorEvent } from './operation-events.ts';
 import { readRequests } from './operator-requests.ts';
 import { planOperation } from './plan-operation.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
 import { OperationStopped } from './ring/ring-operation.ts';
 import type { StatusKeeper } from './status-keeper.ts';
 import { takeRequest } from './take-request.ts';
+import { upkeep } from './upkeep.ts';
 
 export interface ReconcilerSettings {
   readonly ring: string;
@@ -91,6 +86,8 @@ export class Reconciler {
   #lastContentCheck = 0;
   /** Ends the operation under way, so that everybody plans again. */
   #stop: AbortController | undefined;
+  /** Asked for in this pass, before there was an operation to end. */
+  #interruption: OperationStopped | undefined;
   /** The last one that was begun. */
   #operation: PlannedOperation | undefined;
 
@@ -113,7 +110,8 @@ export class Reconciler {
   interrupt(reason: string, isAsked = false): void {
     this.#isDirty = true;
     this.#isAsked ||= isAsked;
-    this.#stop?.abort(new OperationStopped(reason));
+    this.#interruption = new OperationStopped(reason);
+    this.#stop?.abort(this.#interruption);
   }
 
   /**
@@ -131,6 +129,7 @@ export class Reconciler {
     // The disk is looked at while the server answers.
     const drift = this.#findDrift();
     drift.catch(() => {}); // whoever awaits it reports it
+    this.#interruption = undefined;
     try {
       await this.#takeRequests();
       return await this.#reconcileCommit(drift, signal);
@@ -174,7 +173,7 @@ export class Reconciler {
     this.#isDirty = true;
     log[failure.exitCode === 3 ? 'error' : 'warn'](failure.message, { code: failure.code });
     if (failure.code === 'turned-back') {
-      await this.#parts.membership.sync();
+      await this.#rememberFailure(failure);
       return 'again';
     }
     if (failure.code === 'ring-ahead') {
@@ -194,8 +193,11 @@ export class Reconciler {
     const isSettled = tip === this.#convergedTip && !this.#isDirty && !status.current.degraded;
     if (isSettled && (await drift).size === 0) {
       await status.unchanged(tip);
+      void membership.syncNowAndThen(this.#onNews);
       return 'done';
     }
+    // What is learned from here on is for the next pass.
+    this.#isDirty = false;
     if (tip !== this.#convergedTip) void membership.announce();
     await membership.sync();
     const target = await this.#branch.fetch(tip);
@@ -203,7 +205,7 @@ export class Reconciler {
       await status.suspended(tip, target.committed.ring.suspended);
       return 'done';
     }
-    this.#isDirty = false;
+    await this.#obeyAtOnce(await drift, signal);
     const decision = await this.#makeTrue(target, await drift, signal);
     if (decision.isFirstStep) {
       this.#isDirty = true;
@@ -215,9 +217,44 @@ export class Reconciler {
     this.#isAsked = false;
     await this.#lookAtHealth(target.committed.settings, signal);
     await status.converged(tip, await root.current());
-    await this.#followTenants(target, signal);
-    await membership.sync();
+    await upkeep(
+      { ...this.#settings, ...this.#parts, branch: this.#branch },
+      {
+        target,
+        decision,
+        facts: this.#facts({ name: 'ringlock', commit: tip }),
+        plan: () => this.#plan(target, decision, undefined, undefined),
+        signal,
+      },
+    );
+    if (await membership.sync()) this.#isDirty = true;
     return 'done';
+  }
+
+  readonly #onNews = () => {
+    this.#isDirty = true;
+  };
+
+  /** With the database away a person's hold is obeyed by itself: the rest of a plan may have to wait. */
+  async #obeyAtOnce(drift: Drift, signal: AbortSignal): Promise<void> {
+    const { root, membership } = this.#parts;
+    const current = await root.current();
+    if (!this.#isAsked || membership.connection !== 'away' || current === undefined) return;
+    const known = await this.#branch.known(current);
+    const committed = { ...known.committed, lock: current.lock };
+    await this.#makeTrue({ ...known, committed }, drift, signal);
+    this.#isAsked = false;
+  }
+
+  /** What the ring decided is known here too, also when the database is lost right after. */
+  async #rememberFailure({ message }: RinglockError): Promise<void> {
+    const { membership } = this.#parts;
+    await membership.sync();
+    const target = this.#operation?.target;
+    if (target === undefined || target.isForced || membership.connection === 'database') return;
+    const { changes, commit } = target;
+    if (changes.length > 0)
+      await membership.memory.markFailed({ changes, reason: message, commit });
   }
 
   /** An application that was left unwell stays degraded until it is seen well again. */
@@ -249,12 +286,17 @@ export class Reconciler {
   }
 
   /** Plans for a target and executes. */
-  async #makeTrue(target: Target, drift: Drift, signal: AbortSignal): Promise<Decision> {
+  async #makeTrue(
+    target: Target,
+    drift: Drift,
+    signal: AbortSignal,
+  ): Promise<Decision & { readonly isExecuted: boolean }> {
     const { root, database, membership, sourcesFor, status } = this.#parts;
     const { memory, connection } = membership;
     const decision = await decide({
       committed: target.committed,
       commit: target.commit,
+      branch: this.#settings.branch,
       drift,
       root,
       objects: database,
@@ -265,8 +307,37 @@ export class Reconciler {
       sourcesFor,
     });
     status.remembers(memory, this.#settings.branch, decision.desired.held);
-    await this.#execute(target, decision, drift.get(generationDrift), signal);
-    return decision;
+    const rebuild = drift.get(generationDrift);
+    const isExecuted = await this.#execute(target, decision, rebuild, signal);
+    return { ...decision, isExecuted };
+  }
+
+  async #plan(
+    target: Target,
+    decision: Decision,
+    rebuild: string | undefined,
+    resumed: string | undefined,
+  ): Promise<PlannedOperation> {
+    return planOperation(
+      { ...this.#settings, ...this.#parts },
+      {
+        target,
+        decision,
+        rebuild,
+        facts: this.#facts(target.actor, resumed),
+        isResumed: resumed !== undefined,
+        isAsked: this.#isAsked,
+        isBehind: await this.#isBehind(target),
+      },
+    );
+  }
+
+  /** The ring has gone on to a commit that this replica does not know: it takes nobody back. */
+  async #isBehind({ commit, isKnown }: Target): Promise<boolean> {
+    const anchor = this.#parts.membership.memory.anchor(this.#settings.branch);
+    if (isKnown && !this.#isAsked) return true;
+    if (anchor === undefined || anchor === commit) return false;
+    return !(await this.#branch.isOlder(anchor, commit));
   }
 
   async #execute(
@@ -274,42 +345,33 @@ export class Reconciler {
     decision: Decision,
     rebuild: string | undefined,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { root, audit, membership, log, status } = this.#parts;
     const { steps } = decision.plan;
     const open = root.journal.unfinished()?.prepared;
     const isResumed = open?.gate?.target === decision.target.digest && steps.length === 0;
     if (open !== undefined && !isResumed) await commitChange(root, audit, open, 'superseded');
     const resumed = isResumed ? open : undefined;
-    const planned = await planOperation(
-      { ...this.#settings, ...this.#parts },
-      {
-        target,
-        decision,
-        rebuild,
-        facts: this.#facts(target.actor, resumed?.operationId),
-        isResumed,
-        isAsked: this.#isAsked,
-      },
-    );
+    const planned = await this.#plan(target, decision, rebuild, resumed?.operationId);
     if (planned.target === undefined && steps.length === 0 && rebuild === undefined) {
-      await this.#rememberGood(decision);
-      return;
+      await this.#rememberGood(decision, target);
+      return false;
     }
     const startedAt = this.#parts.now();
     const stop = new AbortController();
     this.#stop = stop;
     this.#operation = planned;
-    void this.#watchBranch(target.commit, stop);
+    if (this.#interruption !== undefined) stop.abort(this.#interruption);
+    void this.#watchBranch(target, stop);
     try {
       await status.converging();
-      const parts = this.#operationParts(planned, AbortSignal.any([signal, stop.signal]));
+      const parts = this.#operationParts(planned, signal, stop.signal);
       const operation = new Operation(planned, parts);
       const result =
         resumed?.gate === undefined
           ? await operation.run()
           : await operation.resume(decision.target, resumed, resumed.gate.baseline);
-      if (planned.target === undefined) await this.#rememberGood(decision);
+      if (planned.target === undefined) await this.#rememberGood(decision, target);
       else status.degradedBy(result.degraded);
     } finally {
       stop.abort(new OperationStopped('it is over'));
@@ -324,24 +386,35 @@ export class Reconciler {
       by: target.actor.name,
       ms: this.#parts.now().getTime() - startedAt.getTime(),
     });
-    await membership.sync();
+    if (await membership.sync()) this.#isDirty = true;
+    return true;
   }
 
-  /** A newer commit supersedes an operation that is not yet committed. */
-  async #watchBranch(commit: string | null, stop: AbortController): Promise<void> {
+  /** A newer commit that says something else of the ring supersedes an operation not yet committed. */
+  async #watchBranch({ commit, committed }: Target, stop: AbortController): Promise<void> {
     const { nextLook } = this.#parts;
     if (nextLook === undefined || commit === null) return;
+    let seen = commit;
     while (!stop.signal.aborted) {
       await nextLook(stop.signal);
       if (stop.signal.aborted) return;
       // A server that is away supersedes nothing.
-      const tip: string = await this.#branch.observe().catch(() => commit);
-      if (tip !== commit) this.interrupt(`${this.#settings.branch} is at ${tip.slice(0, 12)} now`);
+      const tip: string = await this.#branch.observe().catch(() => seen);
+      if (tip === seen || (await this.#branch.saysTheSame(tip, committed))) {
+        seen = tip;
+        continue;
+      }
+      this.#isDirty = true;
+      stop.abort(new OperationStopped(`${this.#settings.branch} is at ${tip.slice(0, 12)} now`));
     }
   }
 
-  async #rememberGood({ isNewForRing, isFirstStep, target, good }: Decision): Promise<void> {
+  async #rememberGood(
+    { isNewForRing, isFirstStep, target, good }: Decision,
+    { isKnown }: Target,
+  ): Promise<void> {
     const { membership } = this.#parts;
+    if (isKnown && good !== undefined) return;
     const isMet = good === undefined && membership.connection !== 'away';
     if (!isNewForRing || isFirstStep) return;
     if (membership.connection !== 'alone' && !isMet) return;
@@ -349,7 +422,12 @@ export class Reconciler {
     await membership.memory.markGood({ lock, digest, commit });
   }
 
-  #operationParts(planned: PlannedOperation, signal: AbortSignal): OperationParts {
+  #operationParts(
+    planned: PlannedOperation,
+    ending: AbortSignal,
+    stop: AbortSignal,
+  ): OperationParts {
+    const signal = AbortSignal.any([ending, stop]);
     const { root, audit, log, now, remote, membership, status } = this.#parts;
     const { application: options, branch } = this.#settings;
     return {
@@ -361,15 +439,17 @@ export class Reconciler {
       branch,
       log,
       now,
-      join: (target, hasRingWork) =>
+      join: (target, how) =>
         membership.join({
           target,
-          hasRingWork,
+          ...how,
           isOlder: (commit) => this.#branch.isOlder(commit, target.commit),
           signal,
+          ending,
         }),
       onPhase: (phase, operation) => status.phase(phase, operation),
       signal,
+      ending,
     };
   }
 
@@ -391,37 +471,13 @@ export class Reconciler {
       const isNews = await membership.sync();
       const isOpen = root.journal.unfinished() !== undefined;
       if (drift.size === 0 && !isNews && !isOpen && !this.#isAsked) return;
-      await this.#makeTrue(await this.#branch.known(current), drift, signal);
+      const known = await this.#branch.known(current);
+      if (known.committed.ring.suspended !== undefined) return;
+      const { isExecuted } = await this.#makeTrue(known, drift, signal);
       this.#isAsked = false;
-      await status.repaired(await root.current());
+      if (isExecuted) await status.repaired(await root.current());
     } catch (error) {
       if (!signal.aborted) log.error(`repair failed: ${asRinglockError(error).message}`);
-    }
-  }
-
-  /** Tells modules of tenants that came, went, or have other modules; what fails is only logged. */
-  async #followTenants({ tenants, commit, committed }: Target, signal: AbortSignal): Promise<void> {
-    if (tenants === undefined) return;
-    const { root, membership, log, audit } = this.#parts;
-    const { ring, application } = this.#settings;
-    try {
-      const facts = this.#facts({ name: 'ringlock', commit });
-      await followTenants({
-        text: tenants,
-        ring,
-        operationId: facts.operationId,
-        root,
-        membership,
-        settings: committed.settings,
-        environment: application.environment,
-        signal,
-        log,
-        record: async (event, detail) => {
-          await audit.append([tenantEvent(facts, event, detail)]);
-        },
-      });
-    } catch (error) {
-      if (!signal.aborted) log.error(`tenants: ${asRinglockError(error).message}`);
     }
   }
 

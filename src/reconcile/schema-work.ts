@@ -32,9 +32,17 @@ export interface SchemaWork {
   readonly undo: ((operationId: string) => RingWork) | undefined;
   /** Once every replica has left the versions before. */
   readonly down: ((operationId: string) => RingWork) | undefined;
+  /** For an operation of before that was left by everybody: what its modules made and the target lacks. */
+  readonly tidy: ((operationId: string, left: readonly ModuleCode[]) => RingWork) | undefined;
 }
 
-const none: SchemaWork = { isChanged: false, up: undefined, undo: undefined, down: undefined };
+const nothing: SchemaWork = {
+  isChanged: false,
+  up: undefined,
+  undo: undefined,
+  down: undefined,
+  tidy: undefined,
+};
 
 /**
  * @param target what the ring goes to, dependencies first
@@ -47,12 +55,12 @@ export async function schemaWork(
   previous: readonly ModuleCode[],
   onAhead: (ahead: readonly SchemaAhead[]) => void,
 ): Promise<SchemaWork> {
-  if (facts.skip) return none;
+  if (facts.skip) return nothing;
   const [targets, befores] = [target.map(schemaModule), previous.map(schemaModule)];
-  if (!(await hasMigrations([...targets, ...befores]))) return none;
   const { databaseUrl } = facts;
   if (databaseUrl === undefined) {
-    if (facts.settings.migrations === undefined) return none;
+    if (facts.settings.migrations === undefined) return nothing;
+    if (!(await hasMigrations([...targets, ...befores]))) return nothing;
     throw refused(
       'migrations-database-missing',
       'manifests/ringlock.yaml says that migrations are run, but this pod has no database for them',
@@ -84,12 +92,17 @@ export async function schemaWork(
           return `${ran.length} down, ${ahead.length} ahead`;
         }),
     });
+  const tidyUp = (operationId: string, left: readonly ModuleCode[]) =>
+    down('schema tidy', left.map(schemaModule).reverse(), targets, 'safe')(operationId);
   const isSame = (module: ModuleCode, others: readonly ModuleCode[]) =>
     others.some(({ path }) => path === module.path);
   const changed = [
     ...target.filter((module) => !isSame(module, previous)),
     ...previous.filter((module) => !isSame(module, target)),
   ];
+  if (!(await hasMigrations([...targets, ...befores]))) {
+    return { ...nothing, tidy: tidyUp };
+  }
   return {
     isChanged: await hasMigrations(changed.map(schemaModule)),
     up: (operationId) => ({
@@ -106,8 +119,18 @@ export async function schemaWork(
         }),
     }),
     // Somebody may have used what the operation made: only what says that it is safe goes.
-    undo: down('schema back', [...targets].reverse(), befores, 'safe'),
+    undo: (operationId) => ({
+      key: 'schema back',
+      idempotent: true,
+      run: (signal) =>
+        withSchema(using(signal), async (schema) => {
+          const { ran, ahead } = await schema.undo(operationId, targets, 'safe');
+          onAhead(ahead);
+          return `${ran.length} down, ${ahead.length} ahead`;
+        }),
+    }),
     down: down('schema down', [...befores].reverse(), targets, facts.downMode),
+    tidy: tidyUp,
   };
 }
 

@@ -201,7 +201,7 @@ describe('the plan of the way down', () => {
   it('takes back what an operation applied, and nothing of others', () => {
     fc.assert(
       fc.property(modules, rows, (target, known) => {
-        const plan = planUndo(target, known, 'stable', 'now');
+        const plan = planUndo(target, known, 'stable', 'now', 'all');
         const touched = [
           ...plan.run,
           ...plan.ahead.map((a) => a.row),

@@ -20,16 +20,17 @@ const states: readonly ReplicaState[] = [
   'returned',
 ];
 
-/** Replicas by their states: `healthy` joined and present, `healthy!` vanished, `turn<` of an operation before. */
+/** Replicas by their states: `healthy` joined and present, `healthy!` vanished, `turn<` of an operation before, `~` gone. */
 function viewOf(replicas: readonly string[], more: Partial<OperationView> = {}): OperationView {
   return {
     state: 'rolling',
     members: replicas.map((_, index) => `r${index}`),
     replicas: replicas.map((text, index) => ({
       replica: `r${index}`,
-      state: text.replace(/[!<]/, '') as ReplicaState,
-      isJoined: !text.endsWith('<'),
-      isPresent: !text.endsWith('!'),
+      state: text.replace(/[!<~]/g, '') as ReplicaState,
+      isJoined: !text.includes('<'),
+      isPresent: !text.includes('!'),
+      isGone: text.includes('~'),
     })),
     ageMs: 0,
     isReturn: false,
@@ -70,10 +71,10 @@ describe('what a ring makes of its replicas', () => {
     assert.equal(decided(['healthy', 'abstained', 'unhealthy!', 'waiting']), 'rolling');
   });
 
-  it('waits for members that have not joined, for a while', () => {
-    const members = ['r0', 'elsewhere'];
-    assert.equal(decided(['healthy'], { members }), 'rolling');
-    assert.equal(decided(['healthy'], { members, ageMs: 60_000 }), 'committed');
+  it('waits for members that have not joined, for a while, and for none that is gone', () => {
+    assert.equal(decided(['healthy', 'waiting<']), 'rolling');
+    assert.equal(decided(['healthy', 'waiting<'], { ageMs: 61_000 }), 'committed');
+    assert.equal(decided(['healthy', 'waiting<~']), 'committed');
   });
 
   it('turns back when sick replicas leave no room for another wave', () => {
@@ -130,6 +131,7 @@ describe('whose turn it is', () => {
       state: fc.constantFrom(...states),
       isJoined: fc.boolean(),
       isPresent: fc.boolean(),
+      isGone: fc.constant(false),
     });
     fc.assert(
       fc.property(fc.array(replica, { minLength: 1, maxLength: 12 }), (drawn) => {
@@ -160,10 +162,12 @@ describe('whose turn it is', () => {
 
 describe('when the versions before are left', () => {
   it('is when nobody is on them, however they went', () => {
-    assert.equal(haveAllReturned(viewOf(['returned', 'waiting', 'healthy<'])), true);
+    assert.equal(haveAllReturned(viewOf(['returned', 'waiting', 'healthy<', 'healthy!~'])), true);
     assert.equal(haveAllReturned(viewOf(['returned', 'healthy!'])), false);
     assert.equal(haveAllSettled(viewOf(['healthy', 'abstained', 'unhealthy'])), true);
     assert.equal(haveAllSettled(viewOf(['healthy', 'turn'])), false);
-    assert.equal(haveAllSettled(viewOf(['healthy', 'turn!'])), true);
+    assert.equal(haveAllSettled(viewOf(['healthy', 'turn!'])), false, 'its application may go on');
+    assert.equal(haveAllSettled(viewOf(['healthy', 'turn!~'])), true);
+    assert.equal(haveAllSettled(viewOf(['healthy', 'waiting<'])), false, 'it has yet to come');
   });
 });

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { uuidv7 } from 'uuidv7';
 import { environmentFailed } from '../../errors.ts';
+import type { ModuleChange } from '../../plan/desired-lock.ts';
 import { formatLock } from '../../repo/lock.ts';
 import type { OperationState, OperationView, ReplicaState, ReplicaView } from './ring-decision.ts';
 import type { RingTarget } from './ring-operation.ts';
@@ -18,11 +19,14 @@ export interface OperationRow {
   readonly reason: string | null;
   /** The lock before, in its byte form. */
   readonly previous: string | null;
+  readonly changes: readonly ModuleChange[];
   readonly view: OperationView;
 }
 
-/** A replica counts as alive at the start of an operation when it was heard of this long ago. */
+/** A replica counts as alive when it was heard of this long ago: it reports itself every 40 s at least. */
 const aliveSeconds = 75;
+/** Its application may go on without it: for what must not be done under it, it counts longer. */
+const goneSeconds = 300;
 const keptOperations = 200;
 
 export interface JoinFacts {
@@ -46,6 +50,7 @@ export async function findOrBegin(
 ): Promise<string> {
   const { ring } = facts;
   await lockRing(client, ring);
+  await refuseOlder(client, facts, target);
   const { rows } = await client.query<LatestRow>(latestOperation, [ring]);
   const [latest] = rows;
   if (latest !== undefined) {
@@ -56,6 +61,30 @@ export async function findOrBegin(
     if (isOpen) await supersede(client, facts, target, latest);
   }
   return begin(client, facts, target);
+}
+
+/** The ring has gone on from a commit that this replica has not come to: it takes nobody back. */
+async function refuseOlder(
+  client: pg.Client,
+  { ring, isOlder }: JoinFacts,
+  { commit, branch }: RingTarget,
+): Promise<void> {
+  const { rows } = await client.query<{ commit: string }>(
+    `select value ->> 'commit' as commit from ring_memory
+     where ring = $1 and kind = 'anchor' and key = $2 and value is not null`,
+    [ring, branch],
+  );
+  const anchor = rows[0]?.commit;
+  if (anchor === undefined || anchor === commit || (await isOlder(anchor))) return;
+  throw ringAhead(anchor);
+}
+
+function ringAhead(commit: string) {
+  return environmentFailed(
+    'ring-ahead',
+    `the ring is at ${commit}, or on its way there, which this replica has not seen yet`,
+    { hint: 'It looks at the branch again by itself; does its git server lag?' },
+  );
 }
 
 /** One decision at a time for a ring, until the transaction ends. */
@@ -69,7 +98,7 @@ export async function lockRing(client: pg.Client, ring: string): Promise<void> {
 /** An operation with everybody's part in it. */
 export async function readOperation(client: pg.Client, id: string): Promise<OperationRow> {
   const { rows } = await client.query<Omit<OperationRow, 'view'> & ViewColumns>(
-    `select id, ring, state, target, commit, reason, previous, members, policy, is_return,
+    `select id, ring, state, target, commit, reason, previous, changes, members, policy, is_return,
        extract(epoch from now() - created_at) * 1000 as age_ms
      from ring_operations where id = $1`,
     [id],
@@ -141,7 +170,9 @@ from ring_operations o where o.ring = $1 order by o.created_at desc, o.id desc l
 
 const replicasOfRing = `
 select r.replica, r.state, coalesce(r.operation_id = $2, false) as "isJoined",
-  ${isHeld(presenceName)} as "isPresent"
+  ${isHeld(presenceName)} as "isPresent",
+  not ${isHeld(presenceName)} and r.seen_at < now() - make_interval(secs =>
+    case when r.operation_id = $2 then ${goneSeconds} else ${aliveSeconds} end) as "isGone"
 from ring_replicas r where r.ring = $1`;
 
 async function supersede(
@@ -155,17 +186,20 @@ async function supersede(
     open.commit === target.commit ||
     open.is_abandoned ||
     (await isOlder(open.commit));
-  if (!isOurs) {
-    throw environmentFailed(
-      'ring-ahead',
-      `the ring is on its way to ${open.commit}, which this replica has not seen yet`,
-      { hint: 'It looks at the branch again by itself; does its git server lag?' },
-    );
-  }
+  if (!isOurs) throw ringAhead(open.commit ?? '');
+  await supersedeOperation(client, open.id);
+}
+
+/** Ends an open operation that is not wanted any more; what it did to the schema is tidied up later. */
+export async function supersedeOperation(client: pg.Client, id: string): Promise<void> {
   await client.query(
-    `update ring_operations set state = case state when 'reverting' then 'reverted' else 'superseded' end,
-       finished_at = now() where id = $1`,
-    [open.id],
+    `update ring_operations o
+     set state = case o.state when 'reverting' then 'reverted' else 'superseded' end,
+       finished_at = case when exists (
+         select 1 from ring_steps s where s.operation_id = o.id and s.key = 'migrate'
+       ) then null else now() end
+     where id = $1`,
+    [id],
   );
 }
 
@@ -179,7 +213,8 @@ async function begin(
     `insert into ring_operations (id, ring, commit, target, lock, changes, is_return, state, members,
        policy, leader, previous)
      values ($1, $2, $3, $4, $5, $6,
-       $9 and exists (select 1 from ring_operations where ring = $2 and target = $4 and state = 'committed'),
+       $11 or ($9 and exists (select 1 from ring_operations
+         where ring = $2 and target = $4 and state = 'committed')),
        'rolling',
        array(select replica from ring_replicas
          where ring = $2 and seen_at > now() - make_interval(secs => ${aliveSeconds})
@@ -196,6 +231,7 @@ async function begin(
       replica,
       target.isReturn,
       target.previous === undefined ? null : formatLock(target.previous),
+      target.isForced,
     ],
   );
   await client.query(

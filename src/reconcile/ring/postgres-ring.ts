@@ -17,6 +17,7 @@ import { decideOperation, haveAllReturned, haveAllSettled, mayTakeTurn } from '.
 import { goodValue, overwriteRecord } from './ring-memory.ts';
 import {
   isFailureOfWork,
+  isOnlyReported,
   OperationStopped,
   type Outcome,
   type RingOperation,
@@ -33,6 +34,10 @@ export interface PostgresRingOptions extends JoinFacts {
   readonly databaseUrl: string;
   /** Stops waiting: the process ends, or a newer commit is there. */
   readonly signal: AbortSignal;
+  /** Ends also what must not be cut off for less: the process ends. */
+  readonly ending: AbortSignal;
+  /** Whether this replica has switched to the target already, in a process or a session before. */
+  readonly isSwitched: boolean;
   readonly log: Log;
 }
 
@@ -52,14 +57,14 @@ export async function joinThroughPostgres(
 ): Promise<RingOperation> {
   const session = await RingSession.open(options.databaseUrl, options.ring);
   try {
-    await takeName(session, options);
+    await takeName(session, options, options.signal);
     const row = await session.transact(async (client) => {
       const id = await findOrBegin(client, options, target);
       const found = await readOperation(client, id);
       const own = found.view.replicas.find(({ replica }) => replica === options.replica);
       // Between a switch and its verdict a replica keeps its turn, whatever it goes to next.
-      const state = own?.state === 'turn' || own?.isJoined ? own.state : 'waiting';
-      await writeReplica(client, options, id, state);
+      const isInTurn = own?.state === 'turn' || options.isSwitched;
+      await writeReplica(client, options, id, isInTurn ? 'turn' : 'waiting');
       await announce(client, options.ring);
       return found;
     });
@@ -70,7 +75,11 @@ export async function joinThroughPostgres(
   }
 }
 
-async function takeName(session: RingSession, { ring, replica }: JoinFacts): Promise<void> {
+async function takeName(
+  session: RingSession,
+  { ring, replica }: JoinFacts,
+  signal: AbortSignal,
+): Promise<void> {
   const until = performance.now() + nameWaitMs;
   while (!(await session.tryLock(presenceLock(ring, replica)))) {
     if (performance.now() > until) {
@@ -80,7 +89,7 @@ async function takeName(session: RingSession, { ring, replica }: JoinFacts): Pro
         { hint: 'Give each replica a name of its own with --replica.' },
       );
     }
-    await delay(200);
+    await delay(200, undefined, { signal });
   }
 }
 
@@ -89,6 +98,7 @@ class PostgresRing implements RingOperation {
   readonly signal: AbortSignal;
   readonly joined: RingOperation['joined'];
   readonly previous: RingOperation['previous'];
+  readonly changes: RingOperation['changes'];
   readonly #options: PostgresRingOptions;
   readonly #target: RingTarget;
   readonly #session: RingSession;
@@ -98,9 +108,10 @@ class PostgresRing implements RingOperation {
     options: PostgresRingOptions,
     target: RingTarget,
     session: RingSession,
-    { id, state, previous }: OperationRow,
+    { id, state, previous, changes }: OperationRow,
   ) {
     this.id = id;
+    this.changes = changes;
     this.previous = previous === null ? undefined : parseLock(previous, options.ring);
     this.joined = state === 'committed' || state === 'reverting' ? state : 'rolling';
     this.#options = options;
@@ -123,10 +134,10 @@ class PostgresRing implements RingOperation {
   async takeTurn(): Promise<'granted' | 'reverting'> {
     for (;;) {
       const answer = await this.#decide(async (client, row) => {
-        if (row.state === 'reverting') return 'reverting' as const;
-        if (!mayTakeTurn(row.view, this.#options.replica)) return undefined;
+        if (row.state === 'reverting') return { value: 'reverting' as const, isNews: false };
+        if (!mayTakeTurn(row.view, this.#options.replica)) return { isNews: false };
         await writeReplica(client, this.#options, this.id, 'turn');
-        return 'granted' as const;
+        return { value: 'granted' as const, isNews: true };
       });
       if (answer !== undefined) return answer;
       await this.#session.changed(lookMs, this.signal);
@@ -134,13 +145,16 @@ class PostgresRing implements RingOperation {
   }
 
   async report({ state, reason }: Verdict): Promise<RingVerdict> {
-    await this.#decide((client) => writeReplica(client, this.#options, this.id, state, reason));
+    await this.#decide(async (client) => {
+      await writeReplica(client, this.#options, this.id, state, reason);
+      return { isNews: true };
+    });
     for (;;) {
-      const verdict = await this.#decide(async (_, row) =>
-        row.state === 'rolling'
-          ? undefined
-          : { outcome: row.state as Outcome, reason: row.reason ?? reason },
-      );
+      const verdict = await this.#decide(async (_, row) => {
+        if (row.state === 'rolling') return { isNews: false };
+        const value = { outcome: row.state as Outcome, reason: row.reason ?? reason };
+        return { value, isNews: false };
+      });
       if (verdict !== undefined) return verdict;
       await this.#session.changed(lookMs, this.signal);
     }
@@ -186,22 +200,24 @@ class PostgresRing implements RingOperation {
   }
 
   /** Looks at the operation, lets it move on, and lets `use` act on what it is; one replica at a time. */
-  async #decide<T>(use: (client: pg.Client, row: OperationRow) => Promise<T>): Promise<T> {
+  async #decide<T>(
+    use: (client: pg.Client, row: OperationRow) => Promise<{ value?: T; isNews: boolean }>,
+  ): Promise<T | undefined> {
     this.signal.throwIfAborted();
     const { ring } = this.#options;
     return this.#session.transact(async (client) => {
       await lockRing(client, ring);
       const before = await readOperation(client, this.id);
       this.#requireGoing(before);
-      const result = await use(client, before);
-      const row = await readOperation(client, this.id);
-      if (row.state === 'rolling') {
-        const decision = decideOperation(row.view);
-        if (decision.state === 'reverting') await this.#setReverting(client, decision.reason);
-        if (decision.state === 'committed') await this.#setCommitted(client);
-      }
-      await announce(client, ring);
-      return result;
+      const { value, isNews } = await use(client, before);
+      const row = isNews ? await readOperation(client, this.id) : before;
+      const decision = row.state === 'rolling' ? decideOperation(row.view) : undefined;
+      if (decision?.state === 'reverting') await this.#setReverting(client, decision.reason);
+      if (decision?.state === 'committed') await this.#setCommitted(client);
+      // Only what is new wakes the others, who look in their turn.
+      const isDecided = decision !== undefined && decision.state !== 'rolling';
+      if (isNews || isDecided) await announce(client, ring);
+      return value;
     });
   }
 
@@ -214,27 +230,32 @@ class PostgresRing implements RingOperation {
 
   async #setReverting(client: pg.Client, reason: string): Promise<void> {
     const { ring } = this.#options;
-    const { changes, commit } = this.#target;
+    const { commit } = this.#target;
+    const { changes } = this;
     await client.query(
       `update ring_operations set state = 'reverting', reason = $2, decided_at = now() where id = $1`,
       [this.id, reason],
     );
-    await overwriteRecord(client, ring, 'failure', changesKey(changes), {
-      changes,
-      reason,
-      commit,
-    });
+    // What changes nothing of the last good lock would be contained in every lock.
+    if (changes.length > 0) {
+      const failed = { changes, reason, commit };
+      await overwriteRecord(client, ring, 'failure', changesKey(changes), failed);
+    }
     await announce(client, ring);
   }
 
   async #setCommitted(client: pg.Client): Promise<void> {
-    const { lock, digest, commit } = this.#target;
+    const { lock, digest, commit, branch } = this.#target;
     await client.query(
       `update ring_operations set state = 'committed', decided_at = now() where id = $1`,
       [this.id],
     );
     const good = goodValue({ lock, digest, commit });
     await overwriteRecord(client, this.#options.ring, 'good', '', good);
+    // The ring is there from now on: whoever has not seen the commit takes nobody back from it.
+    if (commit !== null) {
+      await overwriteRecord(client, this.#options.ring, 'anchor', branch, { commit });
+    }
   }
 
   async #refuseTurnedBack(): Promise<void> {
@@ -245,11 +266,14 @@ class PostgresRing implements RingOperation {
 
   async #runOnce(work: RingWork): Promise<void> {
     try {
-      await runOnce(this.#session, this.id, this.#options.replica, work, this.signal);
+      // A newer commit lets work that has begun come to its end: half of it helps nobody.
+      const ending = AbortSignal.any([this.#options.ending, this.#session.signal]);
+      const who = { ring: this.#options.ring, replica: this.#options.replica, operation: this.id };
+      await runOnce(this.#session, who, work, ending);
     } catch (error) {
       // The end of this process or of its session is for the next replica to go on from.
       const isOwnFailure = isFailureOfWork(error) && !this.signal.aborted;
-      if (isOwnFailure) await this.turnBack(error.message);
+      if (isOwnFailure && !isOnlyReported(this.#target, work)) await this.turnBack(error.message);
       throw error;
     }
   }

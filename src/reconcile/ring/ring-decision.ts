@@ -20,6 +20,8 @@ export interface ReplicaView {
   readonly isJoined: boolean;
   /** Whether its session is alive. */
   readonly isPresent: boolean;
+  /** Whether nothing was heard of it for so long that nobody waits for it. */
+  readonly isGone: boolean;
 }
 
 export type OperationState = 'rolling' | 'committed' | 'reverting' | 'reverted' | 'superseded';
@@ -35,8 +37,8 @@ export interface OperationView {
   readonly policy: Pick<Policy, 'rollout' | 'revertOn'>;
 }
 
-/** How long a member may take to join before it counts as gone. */
-const joinGraceMs = 15_000;
+/** How long a member that is alive may take to join before its vote is not waited for any more. */
+const joinGraceMs = 60_000;
 
 /** How long a replica that was superseded in its turn may take to come into the next operation. */
 const rejoinMs = 5_000;
@@ -52,13 +54,12 @@ export type Decision =
  */
 export function decideOperation(view: OperationView): Decision {
   const voters = votersOf(view);
-  const joined = view.replicas.filter(({ isJoined }) => isJoined);
   const count = (state: ReplicaState) => voters.filter((voter) => voter.state === state).length;
   const unhealthy = count('unhealthy');
   const healthy = count('healthy');
   const { revertOn, rollout } = view.policy;
   if (revertOn !== 'never' && unhealthy > 0) {
-    const passed = passedOf(joined);
+    const passed = passedOf(view);
     if (revertOn === 'any') return reverting(`${unhealthy} of ${voters.length} is unhealthy`);
     if (passed + unhealthy <= rollout.first) return reverting('the first wave is unhealthy');
     const quorum = quorumOf(voters.length);
@@ -82,7 +83,7 @@ export function mayTakeTurn(view: OperationView, replica: string): boolean {
   if (view.isReturn) return true;
   const own = view.replicas.find((other) => other.replica === replica);
   if (own?.state === 'turn') return true;
-  const passed = passedOf(view.replicas.filter(({ isJoined }) => isJoined));
+  const passed = passedOf(view);
   const { first } = view.policy.rollout;
   const busy = busyOf(view, replica);
   if (view.state !== 'committed' && passed < first) return passed + busy < first;
@@ -92,19 +93,18 @@ export function mayTakeTurn(view: OperationView, replica: string): boolean {
 /** Whether no replica that takes part is on the operation's versions any more. */
 export function haveAllReturned({ replicas }: Pick<OperationView, 'replicas'>): boolean {
   return replicas.every(
-    ({ state, isJoined }) => !isJoined || state === 'returned' || state === 'waiting',
+    ({ state, isJoined, isGone }) =>
+      !isJoined || isGone || state === 'returned' || state === 'waiting',
   );
 }
 
 /** Whether every replica that is alive has gone through its turn: nobody is on the versions before. */
-export function haveAllSettled({ replicas, members, ageMs }: OperationView): boolean {
-  const joined = replicas.filter(({ isJoined }) => isJoined).map(({ replica }) => replica);
-  const awaited = ageMs < joinGraceMs && members.some((member) => !joined.includes(member));
-  const isOpen = replicas.some(
-    ({ state, isJoined, isPresent }) =>
-      isPresent && (!isJoined || state === 'waiting' || state === 'turn'),
+export function haveAllSettled({ replicas }: Pick<OperationView, 'replicas'>): boolean {
+  return replicas.every(
+    ({ state, isJoined, isGone }) =>
+      isGone ||
+      (isJoined && (state === 'healthy' || state === 'unhealthy' || state === 'abstained')),
   );
-  return !awaited && !isOpen;
 }
 
 function reverting(reason: string): Decision {
@@ -113,12 +113,9 @@ function reverting(reason: string): Decision {
 
 /** Members and whoever joined later, without those that are gone or abstain. */
 function votersOf({ members, replicas, ageMs }: OperationView): ReplicaView[] {
-  const known = new Map(replicas.map((view) => [view.replica, view]));
-  const absent = members
-    .filter((member) => known.get(member)?.isJoined !== true)
-    .map((replica): ReplicaView => {
-      return { replica, state: 'waiting', isJoined: false, isPresent: false };
-    });
+  const absent = replicas
+    .filter(({ replica, isJoined, isGone }) => members.includes(replica) && !isJoined && !isGone)
+    .map((view): ReplicaView => ({ ...view, state: 'waiting' }));
   const awaited = ageMs < joinGraceMs ? absent : [];
   const joined = replicas.filter(
     ({ isJoined, isPresent, state }) => isJoined && isPresent && state !== 'abstained',
@@ -130,14 +127,19 @@ function quorumOf(voters: number): number {
   return Math.floor(voters / 2) + 1;
 }
 
-function passedOf(joined: readonly ReplicaView[]): number {
-  return joined.filter(({ state }) => state === 'healthy' || state === 'abstained').length;
+function passedOf({ replicas, policy }: OperationView): number {
+  const states: ReplicaState[] = ['healthy', 'abstained'];
+  // Where nothing is reverted, a verdict of either kind lets the next one go.
+  if (policy.revertOn === 'never') states.push('unhealthy');
+  return replicas.filter(({ isJoined, state }) => isJoined && states.includes(state)).length;
 }
 
 /** Others that are alive between switch and healthy, in whichever operation. */
 function busyOf(view: OperationView, replica: string | undefined): number {
   const states: readonly ReplicaState[] =
-    view.state === 'committed' ? ['turn'] : ['turn', 'unhealthy'];
+    view.state === 'committed' || view.policy.revertOn === 'never'
+      ? ['turn']
+      : ['turn', 'unhealthy'];
   const isBusy = (other: ReplicaView) =>
     other.isJoined
       ? other.isPresent && states.includes(other.state)

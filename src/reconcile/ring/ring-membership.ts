@@ -4,6 +4,7 @@ import { ensureSchema } from '../../audit/schema.ts';
 import { environmentFailed, RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
 import { DatabaseAbsence } from './database-absence.ts';
+import { endLeftOvers, type LeftOverFacts, type TidyUp } from './left-overs.ts';
 import { joinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
 import { announceNews } from './ring-news.ts';
@@ -33,7 +34,19 @@ export interface JoinRequest {
   /** Whether the plan has migrations or handlers of the ring, which must run once. */
   readonly hasRingWork: boolean;
   readonly isOlder: (commit: string) => Promise<boolean>;
+  /** Whether this replica has switched to the target already. */
+  readonly isSwitched: boolean;
   readonly signal: AbortSignal;
+  /** The process ends. */
+  readonly ending: AbortSignal;
+}
+
+/** How often a replica that hears no announcements looks for what the ring has learned, in ms. */
+const syncEveryMs = 5_000;
+
+/** A pooler that is refused is there, and stays what it is. */
+function isAway({ code }: RinglockError): boolean {
+  return code.startsWith('database-') && code !== 'database-transaction-pooler';
 }
 
 /** A replica's membership of its ring: shared memory, and operations taken part in. */
@@ -44,6 +57,7 @@ export class RingMembership {
   #failure: RinglockError | undefined;
   readonly #absence: DatabaseAbsence;
   #syncing: Promise<boolean> | undefined;
+  #lastSync = 0;
 
   constructor(options: MembershipOptions) {
     this.memory = options.memory;
@@ -68,6 +82,12 @@ export class RingMembership {
     return this.#syncing;
   }
 
+  /** The same every few seconds at most, for ticks in which nothing else is to do. */
+  async syncNowAndThen(onNews: () => void): Promise<void> {
+    if (performance.now() - this.#lastSync < syncEveryMs) return;
+    if (await this.sync().catch(() => false)) onNews();
+  }
+
   /** Tells the ring's other replicas that there is something to look at. */
   async announce(): Promise<void> {
     const url = await this.#options.databaseUrl();
@@ -81,20 +101,22 @@ export class RingMembership {
    *
    * @throws RinglockError `database-unreachable`, `ring-ahead`, …
    */
-  async join({ target, hasRingWork, isOlder, signal }: JoinRequest): Promise<RingOperation> {
+  async join(request: JoinRequest): Promise<RingOperation> {
+    const { target, hasRingWork, isOlder, isSwitched, signal, ending } = request;
     const { ring, replica, log, directory, isShared, memory } = this.#options;
     const databaseUrl = await this.#options.databaseUrl();
-    const alone = { directory, isShared, memory, signal };
+    const isShadow = databaseUrl !== undefined;
+    const alone = { directory, isShared, memory, isShadow, signal, ending };
     if (databaseUrl === undefined) return joinAlone(alone, target);
     try {
       const joined = await joinThroughPostgres(
-        { ring, replica, databaseUrl, isOlder, signal, log },
+        { ring, replica, databaseUrl, isOlder, isSwitched, signal, ending, log },
         target,
       );
       await this.#absence.end();
       return joined;
     } catch (error) {
-      if (!(error instanceof RinglockError) || error.code !== 'database-unreachable') throw error;
+      if (!(error instanceof RinglockError) || !isAway(error)) throw error;
       await this.#isAway(error);
       await this.#requireGrace(error, hasRingWork);
       log.warn('the database is away: this replica goes on alone', { reason: error.message });
@@ -133,6 +155,17 @@ export class RingMembership {
     });
   }
 
+  /**
+   * Ends what operations of the ring left undone when those that came last were killed.
+   *
+   * @param tidy lets the schema follow; gets the operation and the lock that everybody has left
+   */
+  async endLeftOvers(facts: LeftOverFacts, tidy: TidyUp): Promise<void> {
+    const { ring, replica } = this.#options;
+    if (this.#connection !== 'database') return;
+    await this.withClient((client) => endLeftOvers(client, { ring, replica, ...facts }, tidy));
+  }
+
   async #requireGrace(error: RinglockError, hasRingWork: boolean): Promise<void> {
     const { graceMs } = this.#options;
     const waited = await this.#absence.lastsFor();
@@ -155,6 +188,7 @@ export class RingMembership {
 
   async #syncOnce(): Promise<boolean> {
     const url = await this.#options.databaseUrl();
+    this.#lastSync = performance.now();
     if (url === undefined) {
       this.#connection = 'alone';
       return false;

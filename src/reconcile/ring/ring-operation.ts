@@ -6,6 +6,8 @@ import type { Policy } from '../../repo/settings.ts';
 /** What a ring is to go to. */
 export interface RingTarget {
   readonly commit: string | null;
+  /** The branch that the commit is on. */
+  readonly branch: string;
   /** The desired lock: as committed, minus what failed, plus holds. */
   readonly lock: Lock;
   /** `sha256:<hex>` of its byte form: what names the operation. */
@@ -16,6 +18,11 @@ export interface RingTarget {
   readonly previous: Lock | undefined;
   /** Whether it only goes down from the last good lock: a revert, which never waits for waves. */
   readonly isReturn: boolean;
+  /**
+   * Whether there is nothing better to go back to: a person holds it, or it is the last good lock. It is
+   * not reverted, and what fails on the way is only reported.
+   */
+  readonly isForced: boolean;
   readonly policy: Pick<Policy, 'rollout' | 'revertOn'>;
 }
 
@@ -35,7 +42,7 @@ export interface RingVerdict {
 
 /** Work of which there is one for a ring, and what it says of itself. */
 export interface RingWork {
-  /** `migrate`, `handler orders onUpgrade`. */
+  /** `migrate`, `handler orders onUpgrade 1.0.0 1.1.0 5f2d8c0a77be`. */
   readonly key: string;
   /** Whether it may run again when it was cut off and nobody knows how far it came. */
   readonly idempotent: boolean;
@@ -52,6 +59,8 @@ export interface RingOperation {
   readonly id: string;
   /** What the ring ran when the operation began, whatever it runs well by now. */
   readonly previous: Lock | undefined;
+  /** What the operation changes of it, the same for every replica. */
+  readonly changes: readonly ModuleChange[];
   /** Aborted with an OperationStopped or a RinglockError. */
   readonly signal: AbortSignal;
   /** What the ring had decided when this replica joined. */
@@ -86,6 +95,11 @@ export function isFailureOfWork(error: unknown): error is RinglockError {
   return (
     error instanceof RinglockError && /^(migration|invalid-migration|handler)/.test(error.code)
   );
+}
+
+/** Where there is nothing better to go back to, a handler that fails is no reason to. */
+export function isOnlyReported({ isForced }: RingTarget, { key }: RingWork): boolean {
+  return isForced && key.startsWith('handler ');
 }
 
 export function turnedBack(reason: string): RinglockError {

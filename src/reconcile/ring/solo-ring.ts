@@ -11,6 +11,7 @@ import type { RingMemory } from './ring-memory.ts';
 import {
   interrupted,
   isFailureOfWork,
+  isOnlyReported,
   type Outcome,
   type RingOperation,
   type RingTarget,
@@ -25,7 +26,11 @@ export interface SoloRingOptions {
   /** Whether other processes of this host work in that directory too. */
   readonly isShared: boolean;
   readonly memory: RingMemory;
+  /** Whether a database is away that decides for the ring: what this replica finds good is its own view. */
+  readonly isShadow: boolean;
   readonly signal: AbortSignal;
+  /** Ends also what must not be cut off for less: the process ends. */
+  readonly ending: AbortSignal;
 }
 
 /** One thing that was begun for the ring, in the order they were begun. */
@@ -73,6 +78,7 @@ export async function joinAlone(
 
 class SoloRing implements RingOperation {
   readonly joined = 'rolling';
+  readonly changes: RingOperation['changes'];
   readonly signal: AbortSignal;
   readonly #options: SoloRingOptions;
   readonly #target: RingTarget;
@@ -86,6 +92,7 @@ class SoloRing implements RingOperation {
     this.#options = options;
     this.#target = target;
     this.signal = options.signal;
+    this.changes = target.changes;
   }
 
   once(work: RingWork): Promise<void> {
@@ -94,7 +101,9 @@ class SoloRing implements RingOperation {
         await this.#runOnce(work);
       } catch (error) {
         const isOwnFailure = isFailureOfWork(error) && !this.signal.aborted;
-        if (isOwnFailure) await this.turnBack(error.message);
+        if (isOwnFailure && !isOnlyReported(this.#target, work)) {
+          await this.turnBack(error.message);
+        }
         throw error;
       }
     });
@@ -105,18 +114,19 @@ class SoloRing implements RingOperation {
   }
 
   async report({ state, reason }: Verdict): Promise<RingVerdict> {
-    if (state === 'unhealthy' && this.#target.policy.revertOn !== 'never') {
+    const { isForced, policy } = this.#target;
+    if (state === 'unhealthy' && policy.revertOn !== 'never' && !isForced) {
       await this.turnBack(reason);
       return { outcome: 'reverting', reason };
     }
     const { lock, digest, commit } = this.#target;
-    await this.#options.memory.markGood({ lock, digest, commit });
+    if (!this.#options.isShadow) await this.#options.memory.markGood({ lock, digest, commit });
     return { outcome: 'committed', reason };
   }
 
   async turnBack(reason: string): Promise<void> {
     const { changes, commit } = this.#target;
-    await this.#options.memory.markFailed({ changes, reason, commit });
+    if (changes.length > 0) await this.#options.memory.markFailed({ changes, reason, commit });
     await this.#change((file) => ({ ...file, isFinished: true }));
   }
 
@@ -139,10 +149,10 @@ class SoloRing implements RingOperation {
     const step = { key, attempt, idempotent };
     await this.#write({ ...step, state: 'started' });
     try {
-      await this.#write({ ...step, state: 'succeeded', detail: await run(this.signal) });
+      await this.#write({ ...step, state: 'succeeded', detail: await run(this.#options.ending) });
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      if (!this.signal.aborted) await this.#write({ ...step, state: 'failed', detail });
+      if (!this.#options.ending.aborted) await this.#write({ ...step, state: 'failed', detail });
       throw error;
     }
   }
