@@ -31,7 +31,7 @@ export type FiledRequest = OperatorRequest & {
 };
 
 /** Where requests are filed; whoever may write there may operate the root. */
-export function requestsPath(root: string): string {
+function requestsPath(root: string): string {
   return join(root, 'requests');
 }
 

@@ -42,7 +42,7 @@ export async function abortOperation(
   return stopped;
 }
 
-export function nothingToAbort(ring: string) {
+function nothingToAbort(ring: string) {
   return refused('nothing-to-abort', `no operation of ring ${ring} is under way`, {
     hint: 'One that has a healthy majority is committed: go back with git revert, or ringlock rollback --local.',
   });

@@ -36,7 +36,7 @@ export interface OperationView {
 }
 
 /** How long a member may take to join before it counts as gone. */
-export const joinGraceMs = 15_000;
+const joinGraceMs = 15_000;
 
 export type Decision =
   | { readonly state: 'rolling' | 'committed' }
