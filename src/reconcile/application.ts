@@ -109,6 +109,7 @@ export async function ringHandlers(
     works.push({
       key: `handler ${step.alias} ${event}`,
       idempotent: handler.idempotent ?? false,
+      outlives: true,
       run: async (signal) => (await run(facts, call, signal)).output,
     });
   }

@@ -1,10 +1,18 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
 import { interrupted, type RingWork } from './ring-operation.ts';
 import type { RingSession } from './ring-session.ts';
 
 /**
+ * How long a handler may outlive the session of whoever ran it, in ms: its loss is seen within 7 s
+ * (ring-session.ts), SIGTERM gives it 2 s more.
+ */
+const outlivesMs = 10_000;
+
+/**
  * Runs work unless the ring's operation has it done: what is begun is written before, its end after.
  * Whoever calls holds the lock under which all such work runs, so that a step begun and not ended was
- * cut off; it runs again only if it may.
+ * cut off; it runs again only if it may, and not while what was cut off may still be at it.
  *
  * @throws RinglockError `handler-interrupted`, and what the work throws
  */
@@ -12,35 +20,76 @@ export async function runOnce(
   session: RingSession,
   operation: string,
   replica: string,
-  { key, idempotent, run }: RingWork,
+  work: RingWork,
   signal: AbortSignal,
 ): Promise<void> {
-  const attempt = await session.transact(async (client) => {
-    const { rows } = await client.query<{ attempt: number; state: string; idempotent: boolean }>(
-      `select attempt, state, idempotent from ring_steps where operation_id = $1 and key = $2
-       order by attempt desc limit 1`,
-      [operation, key],
-    );
-    const [last] = rows;
-    if (last?.state === 'succeeded') return undefined;
-    if (last?.state === 'started') {
-      await client.query(
-        `update ring_steps set state = 'interrupted', finished_at = now()
-         where operation_id = $1 and key = $2 and attempt = $3`,
-        [operation, key, last.attempt],
-      );
-    }
-    if (last !== undefined && last.state !== 'failed' && !last.idempotent) return 'interrupted';
-    const next = (last?.attempt ?? 0) + 1;
-    await client.query(
-      `insert into ring_steps (operation_id, key, attempt, state, replica, idempotent)
-       values ($1, $2, $3, 'started', $4, $5)`,
-      [operation, key, next, replica, idempotent],
-    );
-    return next;
-  });
-  if (attempt === undefined) return;
-  if (attempt === 'interrupted') throw interrupted(key);
+  const { key } = work;
+  for (;;) {
+    const next = await session.transact((client) => beginStep(client, operation, replica, work));
+    if (next === 'succeeded') return;
+    if (next === 'interrupted') throw interrupted(key);
+    if ('attempt' in next) return runStep(session, operation, work, next.attempt, signal);
+    await delay(next.waitMs, undefined, { signal });
+  }
+}
+
+type Next =
+  | 'succeeded'
+  | 'interrupted'
+  | { readonly attempt: number }
+  | { readonly waitMs: number };
+
+async function beginStep(
+  client: pg.Client,
+  operation: string,
+  replica: string,
+  { key, idempotent, outlives = false }: RingWork,
+): Promise<Next> {
+  // Also those of operations that were stopped: nobody else will say that they are over.
+  await client.query(
+    `update ring_steps set state = 'interrupted', finished_at = now()
+     where state = 'started' and operation_id in (select id from ring_operations
+       where ring = (select ring from ring_operations where id = $1))`,
+    [operation],
+  );
+  const { rows } = await client.query<{ attempt: number; state: string; idempotent: boolean }>(
+    `select attempt, state, idempotent from ring_steps where operation_id = $1 and key = $2
+     order by attempt desc limit 1`,
+    [operation, key],
+  );
+  const [last] = rows;
+  if (last?.state === 'succeeded') return 'succeeded';
+  if (last !== undefined && last.state !== 'failed' && !last.idempotent) return 'interrupted';
+  const waitMs = outlives ? await restOfCutOff(client, operation) : 0;
+  if (waitMs > 0) return { waitMs };
+  const attempt = (last?.attempt ?? 0) + 1;
+  await client.query(
+    `insert into ring_steps (operation_id, key, attempt, state, replica, idempotent)
+     values ($1, $2, $3, 'started', $4, $5)`,
+    [operation, key, attempt, replica, idempotent],
+  );
+  return { attempt };
+}
+
+/** How long to wait for handlers of the ring that were cut off; one that says why has ended. */
+async function restOfCutOff(client: pg.Client, operation: string): Promise<number> {
+  const { rows } = await client.query<{ rest: string | null }>(
+    `select $2 - extract(epoch from clock_timestamp() - max(finished_at)) * 1000 as rest
+     from ring_steps where state = 'interrupted' and detail is null and key like 'handler %'
+       and operation_id in (select id from ring_operations
+         where ring = (select ring from ring_operations where id = $1))`,
+    [operation, outlivesMs],
+  );
+  return Math.max(0, Number(rows[0]?.rest ?? 0));
+}
+
+async function runStep(
+  session: RingSession,
+  operation: string,
+  { key, run }: RingWork,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<void> {
   const end = (state: string, detail: string) =>
     session.run((client) =>
       client.query(
@@ -49,12 +98,14 @@ export async function runOnce(
         [operation, key, attempt, state, detail.replaceAll('\0', '\uFFFD').slice(0, 4000)],
       ),
     );
+  let detail: string;
   try {
-    await end('succeeded', await run(signal));
+    detail = await run(signal);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    // Aborted work has not said how far it came: it stays begun, and the next one finds it cut off.
-    if (!signal.aborted) await end('failed', message);
+    // Aborted work has not said how far it came; with the session lost, the next one finds it begun.
+    if (!session.signal.aborted) await end(signal.aborted ? 'interrupted' : 'failed', message);
     throw error;
   }
+  await end('succeeded', detail);
 }
