@@ -4,6 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { guardGroup } from './handler-guard.ts';
 import { KeptOutput } from './handler-output.ts';
 import { TimeLimitPassed, withTimeLimit } from './handler-time-limit.ts';
 
@@ -52,6 +53,7 @@ export async function runChild(run: ChildRun, signal: AbortSignal): Promise<Chil
     merged?.reader.destroy();
     return { ...notStarted(child), output: '', durationMs: 0 };
   }
+  const release = guardGroup(child);
   // A program that does not read its input, or not all of it, is no failure (EPIPE).
   child.stdin?.on('error', () => {});
   child.stdin?.end(run.input);
@@ -67,6 +69,7 @@ export async function runChild(run: ChildRun, signal: AbortSignal): Promise<Chil
   } finally {
     await within(drainGraceMs, drained);
     killGroup(child, 'SIGKILL');
+    release();
     for (const stream of [child.stdin, ...outputs]) stream?.destroy();
   }
   return { ...end, output: kept.text(), durationMs: Math.round(performance.now() - started) };

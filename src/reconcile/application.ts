@@ -110,12 +110,21 @@ export async function ringHandlers(
     if (found === undefined || found.handler.once !== 'ring') continue;
     const { call, handler, event } = found;
     works.push({
-      key: `handler ${step.alias} ${event}`,
+      key: `handler ${step.alias} ${event} ${versionsOf(step)}`,
       idempotent: handler.idempotent ?? false,
+      outlives: true,
       run: async (signal) => (await run(facts, call, signal)).output,
     });
   }
   return works;
+}
+
+/** What a step goes from and to; the same handler for the same step has run when it has run. */
+function versionsOf({ from, to }: Step): string {
+  const names = [from, to].map((pin) =>
+    pin ? `${pin.version}-${pin.sha256.slice(7, 19)}` : 'nothing',
+  );
+  return names.join(' → ');
 }
 
 /**

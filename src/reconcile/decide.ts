@@ -6,7 +6,7 @@ import {
   desiredLock,
   type FailedSet,
 } from '../plan/desired-lock.ts';
-import { type InstalledModule, type Plan, plan, type Step } from '../plan/plan.ts';
+import { type Plan, plan, type Step } from '../plan/plan.ts';
 import type { GraphModule, GraphModules } from '../repo/graph.ts';
 import { createVersionDirection, type Lock, samePin } from '../repo/lock.ts';
 import type { ModuleManifest } from '../repo/module-manifest.ts';
@@ -14,6 +14,7 @@ import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import { type Generation, lockDigest, readGeneration } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
+import { changedSteps, installedModules } from './changed-steps.ts';
 import type { CommittedRing } from './committed-ring.ts';
 import { readGraph } from './module-graph.ts';
 import type { Connection } from './ring/ring-membership.ts';
@@ -108,7 +109,7 @@ async function decideOn(input: DecideInput, mayBeginWithGood: boolean): Promise<
   });
   const beforeGraph = await knownGraph(before, root, objects);
   const digest = lockDigest(desired.lock);
-  const changed = ringSteps(desired.lock, before, graph, beforeGraph);
+  const changed = changedSteps(before, desired.lock, graph, beforeGraph);
   return {
     desired,
     plan: decided,
@@ -237,33 +238,4 @@ function ringTarget(
     previous: before,
     policy: { rollout: policy.rollout, revertOn },
   };
-}
-
-function ringSteps(
-  lock: Lock,
-  before: Lock | undefined,
-  graph: GraphModules,
-  installedGraph: GraphModules,
-): readonly Step[] {
-  const installed = installedModules(before, new Map());
-  const policy = { incompatible: 'skip' as const, maxRemovals: 1 };
-  return plan({ lock, installed, platform: lock.platform, graph, installedGraph, policy }).steps;
-}
-
-function installedModules(
-  lock: Lock | undefined,
-  drift: ReadonlyMap<string, string>,
-): Map<string, InstalledModule> {
-  return new Map(
-    [...(lock?.modules ?? [])].map(([alias, entry]) => {
-      const found = drift.get(alias);
-      const installed = {
-        version: entry.version,
-        sha256: entry.sha256,
-        directory: entry.directory ?? alias,
-        ...(found !== undefined && { drift: found }),
-      };
-      return [alias, installed];
-    }),
-  );
 }

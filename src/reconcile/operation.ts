@@ -14,9 +14,11 @@ import {
   ringHandlers,
   runReplicaHandlers,
 } from './application.ts';
+import { changedSteps } from './changed-steps.ts';
 import type { Log } from './log.ts';
 import { commitChange, makeVisible, type OpenChange, revertChange } from './make-visible.ts';
 import { markTold } from './missed-switch.ts';
+import { readLockGraph } from './module-code.ts';
 import { type OperationFacts, type StagedFacts, switchEvents } from './operation-events.ts';
 import {
   isFailureOfWork,
@@ -302,9 +304,21 @@ export class Operation {
       : this.#revert(ring, change, verdict.reason);
   }
 
+  /** From what the ring ran when the operation began, so that it is the same for every replica. */
+  async #ringSteps({ joined, previous }: RingOperation): Promise<readonly Step[]> {
+    const { target } = this.#planned;
+    if (joined === 'committed' || target === undefined) return [];
+    const { root } = this.#parts;
+    const graphs = [
+      await readLockGraph(root, previous),
+      await readLockGraph(root, target.lock),
+    ] as const;
+    return changedSteps(previous, target.lock, graphs[1], graphs[0]);
+  }
+
   async #runHandlers(ring: RingOperation): Promise<void> {
     await this.#phase('handlers');
-    for (const work of await ringHandlers(this.#handlerFacts(), this.#planned.ringSteps)) {
+    for (const work of await ringHandlers(this.#handlerFacts(), await this.#ringSteps(ring))) {
       try {
         await ring.once(work);
       } catch (error) {

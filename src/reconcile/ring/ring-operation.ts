@@ -46,6 +46,8 @@ export interface RingWork {
   readonly key: string;
   /** Whether it may run again when it was cut off and nobody knows how far it came. */
   readonly idempotent: boolean;
+  /** Whether it may go on for a moment after whoever runs it has lost its session. */
+  readonly outlives?: boolean;
   /** @returns a line for the record */
   run(signal: AbortSignal): Promise<string>;
 }

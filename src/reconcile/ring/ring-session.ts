@@ -8,12 +8,20 @@ import { environmentFailed, type RinglockError } from '../../errors.ts';
 /** How often a session shows that it lives, and how long an answer may take, in ms. */
 const heartbeatMs = 2_000;
 const answerMs = 5_000;
-/** The server ends a silent session in about 11 s: later than this side gives it up. */
-const serverKeepalive = [
-  'set tcp_keepalives_idle = 5',
-  'set tcp_keepalives_interval = 2',
-  'set tcp_keepalives_count = 3',
-];
+/**
+ * The server ends a silent session in about 11 s: later than this side gives it up. Keepalives are not
+ * sent while something that was sent waits for its acknowledgement, hence the user timeout; and a
+ * backend that waits for a lock looks at its client only when told to.
+ */
+const serverSettings = {
+  tcp_keepalives_idle: '5',
+  tcp_keepalives_interval: '2',
+  tcp_keepalives_count: '3',
+  tcp_user_timeout: '11s',
+  client_connection_check_interval: '2s',
+  // The locks are held while nothing is asked.
+  idle_session_timeout: '0',
+};
 const channel = 'ringlock';
 
 /**
@@ -47,7 +55,12 @@ export class RingSession {
     try {
       await refuseTransactionPooler(client, url);
       await ensureSchema(client);
-      for (const setting of serverKeepalive) await client.query(setting);
+      await client.query(
+        // Older servers lack some of them.
+        `select set_config(name, value, false) from unnest($1::text[], $2::text[]) as wanted (name, value)
+         where exists (select from pg_settings known where known.name = wanted.name)`,
+        [Object.keys(serverSettings), Object.values(serverSettings)],
+      );
       await client.query(`listen ${channel}`);
     } catch (error) {
       await client.end().catch(() => {});
@@ -128,7 +141,9 @@ export class RingSession {
         answerMs,
       ).unref();
     });
-    Promise.race([this.#client.query('select 1'), silent]).catch((error) => this.#lose(error));
+    Promise.race([this.run((client) => client.query('select 1')), silent]).catch((error) =>
+      this.#lose(error),
+    );
   }
 
   #lose(error: unknown): void {
