@@ -7,7 +7,7 @@ import {
   type FailedSet,
 } from '../plan/desired-lock.ts';
 import { type Plan, plan, type Step } from '../plan/plan.ts';
-import type { GraphModule, GraphModules } from '../repo/graph.ts';
+import type { GraphModule } from '../repo/graph.ts';
 import { createVersionDirection, type Lock, samePin } from '../repo/lock.ts';
 import type { ModuleManifest } from '../repo/module-manifest.ts';
 import type { Settings } from '../repo/settings.ts';
