@@ -13,6 +13,7 @@ export async function playStory(stage: Stage, show: Show): Promise<void> {
   const bumped = await story.bumpedCommit();
   await story.promotion();
   await story.drift();
+  await story.localRollback();
   await story.revert(bumped);
   await story.auditQuestion();
   await story.rings();
@@ -87,6 +88,16 @@ class Story {
     );
     show.change('canary', `repaired after ${ms} ms`);
     show.expect(readFileSync(file, 'utf8') === pinned, 'the file is as it was pinned');
+  }
+
+  async localRollback(): Promise<void> {
+    this.#show.step('At night, without git: back on this pod, and self-healing leaves it alone');
+    const { root } = this.#pod('edge');
+    await this.#run(`ringlock rollback orders --local --root ${root} --reason "refunds fail"`);
+    await this.#expectVersion('edge', '1.0.0');
+    await this.#run(`ringlock status --root ${root} | grep holds`);
+    await this.#run(`ringlock unhold orders --local --root ${root}`);
+    await this.#expectVersion('edge', '1.0.1');
   }
 
   async revert(bumped: string): Promise<void> {

@@ -74,8 +74,10 @@ async function refuseOtherEncoding(client: pg.Client): Promise<void> {
 
 /** An application's own `modules` or `tenants` must not be mistaken for ours. */
 async function refuseForeignTables(client: pg.Client): Promise<void> {
-  if ((await appliedNames(client)).length > 0) return;
-  const names = [...firstTables.matchAll(/^create table (\w+)/gm)].map(([, name]) => name);
+  const applied = new Set(await appliedNames(client));
+  const names = migrations
+    .filter(({ name }) => !applied.has(name))
+    .flatMap(({ sql }) => [...sql.matchAll(/^create table (\w+)/gm)].map(([, name]) => name));
   const { rows } = await client.query<{ name: string }>(
     `select name from unnest($1::text[]) as name
      where to_regclass(quote_ident(current_schema()) || '.' || name) is not null`,

@@ -176,8 +176,10 @@ describe('the outbox', () => {
     await Promise.all(replicas.map(({ appendAt }) => appendAt(1, sampleEvent())));
     const results = await Promise.all(replicas.map(({ outbox }) => outbox.deliver()));
     for (const result of results) assert.deepEqual(result, { sent: 1, pending: 0, error: null });
-    assert.deepEqual(await query(url, 'select name from ringlock_migrations'), [
+    const names = 'select name from ringlock_migrations order by name';
+    assert.deepEqual(await query(url, names), [
       { name: '001-first-tables' },
+      { name: '002-ring-tables' },
     ]);
   });
 
