@@ -5,6 +5,8 @@ import { join } from 'node:path';
 export interface HandlerRun {
   readonly what: 'begin' | 'end' | 'overlap' | 'failed';
   readonly pid: number;
+  /** The reconciler that ran it. */
+  readonly parent: number;
   readonly version: string;
   readonly operation: string;
 }
@@ -43,14 +45,15 @@ export class HandlerLog {
     rmSync(join(this.directory, 'hold'), { force: true });
   }
 
-  /** The handler's code. It takes `ms`, and longer while it is held back. */
+  /** The handler's code. It takes `ms`, and longer while it is held back; SIGTERM does not end it. */
   code(ms = 0): string {
     return `import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 const directory = ${JSON.stringify(this.directory)};
 const log = directory + '/runs.jsonl';
+const parent = process.ppid;
 const { toVersion: version, operationId: operation } = JSON.parse(readFileSync(0, 'utf8'));
 const tell = (what) =>
-  appendFileSync(log, JSON.stringify({ what, pid: process.pid, version, operation }) + '\\n');
+  appendFileSync(log, JSON.stringify({ what, pid: process.pid, parent, version, operation }) + '\\n');
 const isAlive = (pid) => {
   try {
     return process.kill(pid, 0);
@@ -58,6 +61,7 @@ const isAlive = (pid) => {
     return false;
   }
 };
+process.on('SIGTERM', () => {});
 const before = existsSync(log) ? readFileSync(log, 'utf8').split('\\n').filter(Boolean) : [];
 const others = before.map((line) => JSON.parse(line).pid).filter((pid) => pid !== process.pid);
 tell('begin');
