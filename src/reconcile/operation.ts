@@ -34,6 +34,8 @@ export interface PlannedOperation {
   readonly plan: Plan;
   /** What it is for the ring; undefined for what concerns this disk alone. */
   readonly target: RingTarget | undefined;
+  /** Whether nobody has to be asked: then only handlers and migrations make it an affair of the ring. */
+  readonly isOwnAffair: boolean;
   /** What the ring changes: whose handlers run. */
   readonly ringSteps: readonly Step[];
   /** Asked once everything is staged: migrations are read from the store. */
@@ -100,17 +102,18 @@ export class Operation {
    */
   async run(): Promise<OperationResult> {
     const { root, now, join } = this.#parts;
-    const { target } = this.#planned;
+    const { target, isOwnAffair } = this.#planned;
     const startedAt = now();
     await this.#phase('prepare');
     const staged = await this.#prepare();
     const before = await root.current();
     const built = await this.#build(before);
-    if (target === undefined) {
+    const hasRingWork = target !== undefined && (await this.#hasRingWork());
+    if (target === undefined || (isOwnAffair && !hasRingWork)) {
       if (built !== undefined) await this.#switchAlone(before, built, staged, startedAt);
       return { generation: await root.current(), degraded: undefined };
     }
-    const ring = await join(target, await this.#hasRingWork());
+    const ring = await join(target, hasRingWork);
     try {
       this.#ring = ring;
       await this.#orBack(ring, () => this.#migrate(ring));

@@ -345,7 +345,8 @@ export class Reconciler {
     if (open !== undefined && !isResumed) await commitChange(root, audit, open, 'superseded');
     const resumed = isResumed ? open : undefined;
     const planned = await this.#planOperation(target, decision, rebuild, resumed?.operationId);
-    if (planned.target === undefined && steps.length === 0 && rebuild === undefined) {
+    const isAlone = planned.target === undefined || planned.isOwnAffair;
+    if (isAlone && steps.length === 0 && rebuild === undefined) {
       await this.#rememberGood(decision);
       return;
     }
@@ -362,7 +363,7 @@ export class Reconciler {
         resumed?.gate === undefined
           ? await operation.run()
           : await operation.resume(decision.target, resumed, resumed.gate.baseline);
-      if (planned.target === undefined) await this.#rememberGood(decision);
+      if (isAlone) await this.#rememberGood(decision);
       status.degradedBy(result.degraded);
     } finally {
       stop.abort(new OperationStopped('it is over'));
@@ -407,10 +408,12 @@ export class Reconciler {
     const isAsked = decision.ringSteps.every(({ alias }) => holds.get(alias)?.withDown === true);
     const downMode = isAsked ? ('all' as const) : ('safe' as const);
     const facts = { ring, replica, databaseUrl, skip, settings, downMode };
+    const isWatched = new Application(this.#settings.application, settings).isWatched;
     const isForRing = await this.#concernsRing(target, decision, resumed !== undefined);
     return {
       plan: decision.plan,
       target: isForRing ? decision.target : undefined,
+      isOwnAffair: membership.connection === 'alone' && resumed === undefined && !isWatched,
       ringSteps: decision.isNewForRing ? decision.ringSteps : [],
       schema: async () =>
         schemaWork(
@@ -438,11 +441,10 @@ export class Reconciler {
 
   /**
    * Whether the ring's replicas have to agree: on what is new for the ring, and on anything that a
-   * serving replica changes. A repair is this disk's own affair, as is everything of a ring of one
-   * replica with nobody to ask and nothing to run.
+   * serving replica changes. A repair is this disk's own affair.
    */
   async #concernsRing(
-    { committed: { settings }, isAsked }: Target,
+    { isAsked }: Target,
     { isNewForRing, plan: { steps }, good, isFirstStep }: Decision,
     isResumed: boolean,
   ): Promise<boolean> {
@@ -456,15 +458,7 @@ export class Reconciler {
     if (!isNewForRing) return isServing && isChange;
     // A ring that is met for the first time as it is.
     if (good === undefined && isServing && !isChange) return false;
-    if (connection !== 'alone') return true;
-    const { application } = this.#settings;
-    const isWatched = new Application(application, settings).isWatched;
-    return isWatched || (await this.#hasLifecycle(settings));
-  }
-
-  async #hasLifecycle(settings: Settings): Promise<boolean> {
-    if (this.#settings.skipMigrations) return true;
-    return settings.migrations !== undefined || (await this.#parts.migrationsUrl()) !== undefined;
+    return true;
   }
 
   async #rememberGood({ isNewForRing, isFirstStep, target, good }: Decision): Promise<void> {
