@@ -6,6 +6,8 @@ import { formatLock, type Lock, parseLock } from '../../repo/lock.ts';
 import { writeFileAtomically } from '../../store/atomic-file.ts';
 import { diskFailed, isAbsent } from '../../store/disk-error.ts';
 
+const fileName = 'ring-memory.json';
+
 /** What a ring remembers beyond its lock; a null value is something forgotten on purpose. */
 interface MemoryRecord {
   readonly kind: 'hold' | 'failure' | 'good' | 'anchor' | 'tenants';
@@ -55,7 +57,7 @@ export class RingMemory {
 
   /** A file that is lost or broken is an empty memory: Postgres or the next operation fills it. */
   static async open(root: string, ring: string, now: () => Date): Promise<RingMemory> {
-    const path = join(root, 'ring-memory.json');
+    const path = join(root, fileName);
     return new RingMemory(path, ring, now, await readRecords(path));
   }
 
@@ -154,19 +156,31 @@ export class RingMemory {
       'select kind, key, value, at from ring_memory where ring = $1',
       [this.#ring],
     );
-    const merged = new Map(this.#records);
     const theirs = new Map(rows.map((row) => [recordKey(row), { ...row, at: isoTime(row.at) }]));
-    for (const [key, record] of theirs) {
-      const own = merged.get(key);
-      if (own === undefined || own.at < record.at) merged.set(key, record);
-    }
-    for (const [key, record] of merged) {
-      const known = theirs.get(key);
-      if (known === undefined || known.at < record.at) {
-        await writeRecord(client, this.#ring, record);
-      }
-    }
-    const isNews = [...merged].some(([key, { at }]) => this.#records.get(key)?.at !== at);
+    const merged = latest(this.#records, theirs);
+    for (const record of newerThan(theirs, merged)) await writeRecord(client, this.#ring, record);
+    return this.#take(merged);
+  }
+
+  /**
+   * The same through a directory that replicas of one host share. Whoever calls has locked it.
+   *
+   * @returns whether anything came that was not known here
+   */
+  async syncThroughDirectory(directory: string): Promise<boolean> {
+    const shared = new RingMemory(
+      join(directory, fileName),
+      this.#ring,
+      this.#now,
+      await readRecords(join(directory, fileName)),
+    );
+    const merged = latest(this.#records, shared.#records);
+    if (newerThan(shared.#records, merged).length > 0) await shared.#write(merged);
+    return this.#take(merged);
+  }
+
+  async #take(merged: ReadonlyMap<string, MemoryRecord>): Promise<boolean> {
+    const isNews = newerThan(this.#records, merged).length > 0;
     if (isNews) await this.#write(merged);
     return isNews;
   }
@@ -197,6 +211,20 @@ export class RingMemory {
     }
     this.#records = records;
   }
+}
+
+type Records = ReadonlyMap<string, MemoryRecord>;
+
+function latest(some: Records, others: Records): Records {
+  const merged = new Map(some);
+  for (const record of newerThan(some, others)) merged.set(recordKey(record), record);
+  return merged;
+}
+
+function newerThan(known: Records, records: Records): MemoryRecord[] {
+  return [...records]
+    .filter(([key, { at }]) => (known.get(key)?.at ?? '') < at)
+    .map(([, record]) => record);
 }
 
 /** Writes what the ring has decided: later than whatever is there, by the database's clock. */
