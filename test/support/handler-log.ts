@@ -5,6 +5,8 @@ import { join } from 'node:path';
 export interface HandlerRun {
   readonly what: 'begin' | 'end' | 'overlap' | 'failed';
   readonly pid: number;
+  /** The reconciler that ran it. */
+  readonly parent: number;
   readonly version: string;
   readonly operation: string;
 }
@@ -43,21 +45,17 @@ export class HandlerLog {
     rmSync(join(this.directory, 'hold'), { force: true });
   }
 
-  /** The handler's code. It takes `ms`, and longer while it is held back. */
+  /** The handler's code. It takes `ms`, and longer while it is held back; SIGTERM does not end it. */
   code(ms = 0): string {
     return `import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 const directory = ${JSON.stringify(this.directory)};
 const log = directory + '/runs.jsonl';
+const parent = process.ppid;
 const { toVersion: version, operationId: operation } = JSON.parse(readFileSync(0, 'utf8'));
 const tell = (what) =>
-  appendFileSync(log, JSON.stringify({ what, pid: process.pid, version, operation }) + '\\n');
-const isAlive = (pid) => {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-};
+  appendFileSync(log, JSON.stringify({ what, pid: process.pid, parent, version, operation }) + '\\n');
+const isAlive = ${isAlive.toString()};
+process.on('SIGTERM', () => {});
 const before = existsSync(log) ? readFileSync(log, 'utf8').split('\\n').filter(Boolean) : [];
 const others = before.map((line) => JSON.parse(line).pid).filter((pid) => pid !== process.pid);
 tell('begin');
@@ -72,10 +70,11 @@ console.log('handled', version);
   }
 }
 
-/** Whether a process is alive. */
+/** Whether a process is alive; one that has ended and that nobody has waited for is not. */
 export function isAlive(pid: number): boolean {
   try {
-    return process.kill(pid, 0);
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return !/\) [ZX]/.test(stat);
   } catch {
     return false;
   }

@@ -9,6 +9,9 @@ export interface PostgresServer {
   /** Connection URL of the server's maintenance database, user and password included. */
   readonly url: string;
   readonly stop: () => Promise<void>;
+  /** Stops the server, keeping its data and its port. */
+  readonly pause: () => Promise<void>;
+  readonly resume: () => Promise<void>;
 }
 
 /** Starts a real PostgreSQL in a temporary directory on a free loopback port. */
@@ -20,7 +23,8 @@ export async function startPostgres(): Promise<PostgresServer> {
     user: 'postgres',
     password: 'ringlock-test',
     port,
-    persistent: false,
+    // Its directory is removed below.
+    persistent: true,
     createPostgresUser: process.getuid?.() === 0,
     // Tests crash processes, not the machine: skipping fsync here only saves time.
     postgresFlags: [
@@ -38,6 +42,8 @@ export async function startPostgres(): Promise<PostgresServer> {
   await server.start();
   return {
     url: `postgres://postgres:ringlock-test@127.0.0.1:${port}/postgres`,
+    pause: () => server.stop(),
+    resume: () => server.start(),
     stop: async () => {
       await server.stop();
       rmSync(databaseDir, { recursive: true, force: true });
@@ -47,9 +53,13 @@ export async function startPostgres(): Promise<PostgresServer> {
 
 let ownServer: Promise<PostgresServer> | undefined;
 
-/** URL of a new, empty database, on the run's server or (a test file run alone) on one of its own. */
-export async function createDatabase(): Promise<string> {
-  let serverUrl = process.env['RINGLOCK_TEST_POSTGRES'];
+/**
+ * URL of a new, empty database, on the run's server, or (a test file run alone) on one of its own.
+ *
+ * @param server another server
+ */
+export async function createDatabase(server?: PostgresServer): Promise<string> {
+  let serverUrl = server?.url ?? process.env['RINGLOCK_TEST_POSTGRES'];
   if (serverUrl === undefined) {
     ownServer ??= startPostgres();
     serverUrl = (await ownServer).url;

@@ -9,7 +9,7 @@ import { joinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
 import { announceNews } from './ring-news.ts';
 import type { RingOperation, RingTarget } from './ring-operation.ts';
-import { joinAlone } from './solo-ring.ts';
+import { joinAlone, syncShared } from './solo-ring.ts';
 
 export interface MembershipOptions {
   readonly ring: string;
@@ -191,7 +191,8 @@ export class RingMembership {
     this.#lastSync = performance.now();
     if (url === undefined) {
       this.#connection = 'alone';
-      return false;
+      const { directory, isShared, memory } = this.#options;
+      return isShared ? await syncShared(directory, memory) : false;
     }
     try {
       const isNews = await withDatabase(url, async (client) => {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
 import { changesKey, type FailedSet, type LocalHold } from '../../plan/desired-lock.ts';
 import { formatLock, type Lock, parseLock } from '../../repo/lock.ts';
@@ -7,6 +8,8 @@ import { writeFileAtomically } from '../../store/atomic-file.ts';
 import { diskFailed, isAbsent } from '../../store/disk-error.ts';
 import { setAside } from '../../store/set-aside.ts';
 import type { Log } from '../log.ts';
+
+const fileName = 'ring-memory.json';
 
 /** What a ring remembers beyond its lock; a null value is something forgotten on purpose. */
 interface MemoryRecord {
@@ -24,8 +27,6 @@ export interface GoodLock {
   readonly digest: string;
   readonly commit: string | null;
 }
-
-const fileName = 'ring-memory.json';
 
 interface KnownTenants {
   readonly text: string;
@@ -175,19 +176,31 @@ export class RingMemory {
       'select kind, key, value, at from ring_memory where ring = $1',
       [this.#ring],
     );
-    const merged = new Map(this.#records);
     const theirs = new Map(rows.map((row) => [recordKey(row), { ...row, at: isoTime(row.at) }]));
-    for (const [key, record] of theirs) {
-      const own = merged.get(key);
-      if (own === undefined || own.at < record.at) merged.set(key, record);
-    }
-    for (const [key, record] of merged) {
-      const known = theirs.get(key);
-      if (known === undefined || known.at < record.at) {
-        await writeRecord(client, this.#ring, record);
-      }
-    }
-    const isNews = [...merged].some(([key, { at }]) => this.#records.get(key)?.at !== at);
+    const merged = latest(this.#records, theirs);
+    for (const record of newerThan(theirs, merged)) await writeRecord(client, this.#ring, record);
+    return this.#take(merged);
+  }
+
+  /**
+   * The same through a directory that replicas of one host share. Whoever calls has locked it.
+   *
+   * @returns whether anything came that was not known here
+   */
+  async syncThroughDirectory(directory: string): Promise<boolean> {
+    const shared = new RingMemory(
+      join(directory, fileName),
+      this.#ring,
+      this.#now,
+      (await readRecords(join(directory, fileName))) ?? new Map(),
+    );
+    const merged = latest(this.#records, shared.#records);
+    if (newerThan(shared.#records, merged).length > 0) await shared.#write(merged);
+    return this.#take(merged);
+  }
+
+  async #take(merged: ReadonlyMap<string, MemoryRecord>): Promise<boolean> {
+    const isNews = [...merged].some(([key, record]) => !isSame(this.#records.get(key), record));
     if (isNews) await this.#write(merged);
     return isNews;
   }
@@ -218,6 +231,28 @@ export class RingMemory {
     }
     this.#records = records;
   }
+}
+
+type Records = ReadonlyMap<string, MemoryRecord>;
+
+/** Of two of the same instant, the one that is shared holds, so that all replicas come to have it. */
+function latest(own: Records, shared: Records): Records {
+  const merged = new Map(own);
+  for (const [key, record] of shared) {
+    if ((own.get(key)?.at ?? '') <= record.at) merged.set(key, record);
+  }
+  return merged;
+}
+
+function isSame(one: MemoryRecord | undefined, other: MemoryRecord): boolean {
+  // Postgres has an order of its own for the properties of a document.
+  return one?.at === other.at && isDeepStrictEqual(one.value, other.value);
+}
+
+function newerThan(known: Records, records: Records): MemoryRecord[] {
+  return [...records]
+    .filter(([key, { at }]) => (known.get(key)?.at ?? '') < at)
+    .map(([, record]) => record);
 }
 
 /** Writes what the ring has decided: later than whatever is there, by the database's clock. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
 import { RinglockError } from '../../errors.ts';
+import { changesKey, type FailedSet } from '../../plan/desired-lock.ts';
 import { formatLock, type Lock, parseLock } from '../../repo/lock.ts';
 import { writeFileAtomically } from '../../store/atomic-file.ts';
 import { ownersPath } from '../../store/layout.ts';
@@ -17,6 +18,7 @@ import {
   type RingTarget,
   type RingVerdict,
   type RingWork,
+  turnedBack,
   type Verdict,
 } from './ring-operation.ts';
 
@@ -53,6 +55,8 @@ interface SoloFile {
 }
 
 const fileName = 'ring-steps.json';
+/** How long a handler may outlive a reconciler of this host that was killed (handler-guard.ts), in ms. */
+const outlivesMs = 1_000;
 
 /**
  * A ring's operation without a database: this replica decides alone. What is done once for a ring is
@@ -62,18 +66,41 @@ export async function joinAlone(
   options: SoloRingOptions,
   target: RingTarget,
 ): Promise<RingOperation> {
-  await mkdir(ownersPath(options.directory), { recursive: true });
+  const { directory, isShared, memory } = options;
   const found = await locked(options, async () => {
-    const known = await readSteps(options.directory);
-    if (known?.target === target.digest && !known.isFinished) return known;
+    if (isShared) await syncShared(directory, memory);
+    const failed = isShared ? failureOf(memory, target) : undefined;
+    if (failed !== undefined) throw turnedBack(failed.reason);
+    const known = await readSteps(directory);
+    const isDone = isShared && memory.good?.digest === target.digest;
+    if (known?.target === target.digest && (!known.isFinished || isDone)) return known;
     const previous = target.previous === undefined ? null : formatLock(target.previous);
     const begun = { id: uuidv7(), target: target.digest, previous, isFinished: false, steps: [] };
-    await writeSteps(options.directory, begun);
+    await writeSteps(directory, begun);
     return begun;
   });
   const previous =
     found.previous === null ? undefined : parseLock(found.previous, target.lock.ring);
   return new SoloRing(options, target, found.id, previous);
+}
+
+/**
+ * Brings the memories of replicas together that share a directory; under a lock of its own, since the
+ * other one is held as long as a handler runs.
+ *
+ * @returns whether there was news
+ */
+export function syncShared(directory: string, memory: RingMemory): Promise<boolean> {
+  const shared = join(directory, 'memory');
+  const signal = new AbortController().signal;
+  return locked({ directory: shared, isShared: true, signal }, () =>
+    memory.syncThroughDirectory(shared),
+  );
+}
+
+function failureOf({ failures }: RingMemory, target: RingTarget): FailedSet | undefined {
+  const key = changesKey(target.changes);
+  return failures.find(({ changes }) => changesKey(changes) === key);
 }
 
 class SoloRing implements RingOperation {
@@ -102,7 +129,7 @@ class SoloRing implements RingOperation {
       } catch (error) {
         const isOwnFailure = isFailureOfWork(error) && !this.signal.aborted;
         if (isOwnFailure && !isOnlyReported(this.#target, work)) {
-          await this.turnBack(error.message);
+          await this.#markFailed(error.message);
         }
         throw error;
       }
@@ -120,13 +147,21 @@ class SoloRing implements RingOperation {
       return { outcome: 'reverting', reason };
     }
     const { lock, digest, commit } = this.#target;
-    if (!this.#options.isShadow) await this.#options.memory.markGood({ lock, digest, commit });
+    const { directory, isShared, memory, isShadow } = this.#options;
+    if (!isShadow) await memory.markGood({ lock, digest, commit });
+    if (isShared) await syncShared(directory, memory);
     return { outcome: 'committed', reason };
   }
 
-  async turnBack(reason: string): Promise<void> {
+  turnBack(reason: string): Promise<void> {
+    return locked(this.#options, () => this.#markFailed(reason));
+  }
+
+  async #markFailed(reason: string): Promise<void> {
+    const { directory, isShared, memory } = this.#options;
     const { changes, commit } = this.#target;
-    if (changes.length > 0) await this.#options.memory.markFailed({ changes, reason, commit });
+    if (changes.length > 0) await memory.markFailed({ changes, reason, commit });
+    if (isShared) await syncShared(directory, memory);
     await this.#change((file) => ({ ...file, isFinished: true }));
   }
 
@@ -139,13 +174,16 @@ class SoloRing implements RingOperation {
 
   async close(): Promise<void> {}
 
-  async #runOnce({ key, idempotent, run }: RingWork): Promise<void> {
+  async #runOnce({ key, idempotent, outlives = false, run }: RingWork): Promise<void> {
     const file = await readSteps(this.#options.directory);
     const last = file?.steps.findLast((step) => step.key === key);
     if (last?.state === 'succeeded') return;
     const attempt = (last?.attempt ?? 0) + 1;
     if (last?.state === 'started') await this.#write({ ...last, state: 'interrupted' });
     if (last !== undefined && last.state !== 'failed' && !last.idempotent) throw interrupted(key);
+    if (last?.state === 'started' && outlives) {
+      await delay(outlivesMs, undefined, { signal: this.signal });
+    }
     const step = { key, attempt, idempotent };
     await this.#write({ ...step, state: 'started' });
     try {
@@ -175,9 +213,10 @@ class SoloRing implements RingOperation {
 
 /** Runs work while no other process of this host works in a shared directory. */
 async function locked<T>(
-  { directory, isShared, signal }: SoloRingOptions,
+  { directory, isShared, signal }: Pick<SoloRingOptions, 'directory' | 'isShared' | 'signal'>,
   use: () => Promise<T>,
 ): Promise<T> {
+  await mkdir(ownersPath(directory), { recursive: true });
   if (!isShared) return use();
   const owner = await takeWaiting(directory, signal);
   try {
