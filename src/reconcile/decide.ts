@@ -74,40 +74,25 @@ export async function decide(input: DecideInput): Promise<Decision> {
 
 async function decideOn(input: DecideInput, mayBeginWithGood: boolean): Promise<Decision> {
   const { committed, root, objects, memory, drift } = input;
-  const { settings, ring } = committed;
+  const { policy } = committed.settings;
   const current = await root.current();
   await refuseOtherBytes(root, committed.lock);
   const sources = sourcesOf(input, current, committed.lock);
-  if (!input.isOffline) await prefetch(root, committed.lock, sources);
   const good = memory.good;
   const before = good?.lock ?? (await provenLock(root, current));
-  const wanted = desiredLock({
-    lock: committed.lock,
-    graph: await readGraph(committed.lock, root, objects),
-    tracking: ring.tracking,
-    onFailure: settings.policy.onFailure,
-    holds: memory.holds,
-    failures: memory.failures,
-    lastGood: before,
-  });
-  const isFirstStep =
-    mayBeginWithGood &&
-    current === undefined &&
-    input.connection === 'database' &&
-    good !== undefined &&
-    good.digest !== lockDigest(wanted.lock);
-  const desired = isFirstStep ? { ...wanted, lock: good.lock } : wanted;
-  if (!input.isOffline) await prefetch(root, desired.lock, sources);
-  const graph = await readGraph(desired.lock, root, objects);
+  const chosen = await chooseLock(input, { current, before, good, sources, mayBeginWithGood });
+  const { desired, graph } = chosen;
+  const currentGraph = await knownGraph(current?.lock, root, objects);
   const decided = plan({
     lock: desired.lock,
     installed: installedModules(current?.lock, drift),
     platform: input.platform ?? desired.lock.platform,
     graph,
-    installedGraph: await knownGraph(current?.lock, root, objects),
-    policy: settings.policy,
+    installedGraph: currentGraph,
+    policy,
   });
-  const beforeGraph = await knownGraph(before, root, objects);
+  const isBeforeCurrent = before !== undefined && lockDigest(before) === current?.lockDigest;
+  const beforeGraph = isBeforeCurrent ? currentGraph : await knownGraph(before, root, objects);
   const digest = lockDigest(desired.lock);
   const changed = changedSteps(before, desired.lock, graph, beforeGraph);
   return {
@@ -121,9 +106,43 @@ async function decideOn(input: DecideInput, mayBeginWithGood: boolean): Promise<
     ),
     good,
     sources,
-    isFirstStep,
+    isFirstStep: chosen.isFirstStep,
   };
 }
+
+interface Choice {
+  readonly current: Generation | undefined;
+  readonly before: Lock | undefined;
+  readonly good: GoodLock | undefined;
+  readonly sources: readonly ModuleSource[];
+  readonly mayBeginWithGood: boolean;
+}
+
+/** The lock to make true, with the modules it needs asked for, and their graph. */
+async function chooseLock(
+  { committed, root, objects, memory, connection, isOffline }: DecideInput,
+  { current, before, good, sources, mayBeginWithGood }: Choice,
+): Promise<Pick<Decision, 'desired' | 'isFirstStep'> & { readonly graph: ModuleGraph }> {
+  const { lock, ring, settings } = committed;
+  if (!isOffline) await prefetch(root, lock, sources);
+  const graph = await readGraph(lock, root, objects);
+  const wanted = desiredLock({
+    ...{ lock, graph, tracking: ring.tracking, onFailure: settings.policy.onFailure },
+    ...{ holds: memory.holds, failures: memory.failures, lastGood: before },
+  });
+  const isFirstStep =
+    mayBeginWithGood &&
+    current === undefined &&
+    connection === 'database' &&
+    good !== undefined &&
+    good.digest !== lockDigest(wanted.lock);
+  const desired = isFirstStep ? { ...wanted, lock: good.lock } : wanted;
+  if (desired.lock === lock) return { desired, isFirstStep, graph };
+  if (!isOffline) await prefetch(root, desired.lock, sources);
+  return { desired, isFirstStep, graph: await readGraph(desired.lock, root, objects) };
+}
+
+type ModuleGraph = Awaited<ReturnType<typeof readGraph>>;
 
 /** What this root is known to have run, where the ring does not say: not what is still being judged. */
 async function provenLock(root: Root, current: Generation | undefined): Promise<Lock | undefined> {
