@@ -4,11 +4,11 @@ import { ensureSchema } from '../../audit/schema.ts';
 import { environmentFailed, RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
 import { DatabaseAbsence } from './database-absence.ts';
-import { joinThroughPostgres } from './postgres-ring.ts';
+import { joinThroughPostgres, rejoinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
 import { announceNews } from './ring-news.ts';
 import type { RingOperation, RingTarget } from './ring-operation.ts';
-import { joinAlone } from './solo-ring.ts';
+import { joinAlone, rejoinAlone } from './solo-ring.ts';
 
 export interface MembershipOptions {
   readonly ring: string;
@@ -100,6 +100,25 @@ export class RingMembership {
       log.warn('the database is away: this replica goes on alone', { reason: error.message });
       return joinAlone(alone, target);
     }
+  }
+
+  /**
+   * Comes back to what the ring began for a target, to end it; begins nothing.
+   *
+   * @returns undefined when the ring has gone on to something else
+   * @throws RinglockError `database-…`
+   */
+  async rejoin({
+    target,
+    signal,
+  }: Pick<JoinRequest, 'target' | 'signal'>): Promise<RingOperation | undefined> {
+    const { ring, replica, log, directory, isShared, memory } = this.#options;
+    const databaseUrl = await this.#options.databaseUrl();
+    if (databaseUrl === undefined) {
+      return rejoinAlone({ directory, isShared, memory, signal }, target);
+    }
+    const isOlder = async () => false;
+    return rejoinThroughPostgres({ ring, replica, databaseUrl, isOlder, signal, log }, target);
   }
 
   /**
