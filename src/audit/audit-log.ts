@@ -34,6 +34,8 @@ export interface AuditLog {
    * @throws RinglockError `audit-write-failed`, `invalid-audit-event`; nothing is appended then
    */
   append(events: readonly AuditEventInput[]): Promise<readonly AuditEvent[]>;
+  /** Number of the last event; 0 when there is none. */
+  readonly sequence: number;
   /** Reads and verifies the chain. @throws RinglockError `audit-journal-broken` */
   read(from?: Cursor): AsyncIterable<AuditEvent>;
   close(): Promise<void>;
@@ -99,6 +101,10 @@ class JournalWriter implements AuditLog {
     this.recent = new Map(recent.map((event) => [event.id, event]));
     this.oldest = recent[0]?.time;
     this.lastTime = Date.parse(recent.at(-1)?.time ?? '') || 0;
+  }
+
+  get sequence(): number {
+    return this.end.sequence;
   }
 
   append(events: readonly AuditEventInput[]): Promise<readonly AuditEvent[]> {

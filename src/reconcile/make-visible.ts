@@ -17,7 +17,7 @@ export interface VisibleChange {
   readonly after: Generation;
   /** Of its steps, then of the whole. */
   readonly events: readonly AuditEventInput[];
-  /** Present: commitChange() or revertChange() follows. */
+  /** Present: commitChange(), or beginRevert() and endRevert() follow. */
   readonly gate?: Gate;
 }
 
@@ -79,8 +79,11 @@ export async function commitChange(
   await root.journal.append({ type: 'committed', operationId });
 }
 
-/** Ends an open change by switching back; written ahead as the switch itself is. */
-export async function revertChange(
+/**
+ * Begins to end an open change by switching back; written ahead as the switch itself is. It stays open
+ * until endRevert(): what the ring and the application have to be told comes between.
+ */
+export async function beginRevert(
   root: Root,
   audit: AuditLog,
   { operationId, events, fromGeneration }: OpenChange,
@@ -94,6 +97,10 @@ export async function revertChange(
       path: generationPath(root.path, fromGeneration),
     });
   }
-  await audit.append(undoing);
+  // A pass that failed right after its switch has not told of its steps yet.
+  await audit.append([...events.slice(0, -1), ...undoing]);
+}
+
+export async function endRevert(root: Root, { operationId }: OpenChange): Promise<void> {
   await root.journal.append({ type: 'reverted', operationId });
 }

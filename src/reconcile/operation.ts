@@ -1,5 +1,5 @@
 import type { AuditLog } from '../audit/audit-log.ts';
-import { environmentFailed, RinglockError } from '../errors.ts';
+import { RinglockError } from '../errors.ts';
 import type { Plan, Step } from '../plan/plan.ts';
 import type { Lock } from '../repo/lock.ts';
 import type { Settings } from '../repo/settings.ts';
@@ -16,13 +16,18 @@ import {
 } from './application.ts';
 import { changedSteps } from './changed-steps.ts';
 import type { Log } from './log.ts';
-import { commitChange, makeVisible, type OpenChange, revertChange } from './make-visible.ts';
-import { markTold } from './missed-switch.ts';
+import { beginRevert, commitChange, makeVisible, type OpenChange } from './make-visible.ts';
 import { readLockGraph } from './module-code.ts';
+import {
+  type EndParts,
+  endCommitted,
+  endReverted,
+  leaveVersions,
+  notifyOfCurrent,
+} from './operation-end.ts';
 import { type OperationFacts, type StagedFacts, switchEvents } from './operation-events.ts';
 import {
   isFailureOfWork,
-  type Outcome,
   type RingOperation,
   type RingTarget,
   type RingVerdict,
@@ -214,7 +219,7 @@ export class Operation {
       if (ring.signal.aborted) throw ring.signal.reason;
       if (failure instanceof RinglockError && failure.code === 'turned-back') {
         await ring.returned();
-        await this.#leave(ring, 'reverting');
+        await leaveVersions(this.#endParts(), ring, 'reverting');
       }
       throw failure;
     }
@@ -351,13 +356,7 @@ export class Operation {
     const { application, root } = this.#parts;
     if (!application.isNotified) return;
     await this.#phase('notify');
-    const current = await root.current();
-    if (current === undefined) return;
-    const { ring, replica, operationId } = this.#planned.facts;
-    const { number: generation, commit, lockDigest } = current;
-    const what = { generation, commit, lockDigest, previousGeneration };
-    await application.notify({ ring, replica, operationId, ...what }, signal);
-    await markTold(root, generation);
+    await notifyOfCurrent(application, root, this.#planned.facts, previousGeneration, signal);
   }
 
   async #commit(
@@ -365,13 +364,9 @@ export class Operation {
     change: OpenChange | undefined,
     { state, reason }: Verdict,
   ): Promise<OperationResult> {
-    const { root, audit } = this.#parts;
-    const detail = { health: state, health_reason: reason };
-    // First what the ring still has to do: a change that is open is gone on with after a kill.
-    await this.#leave(ring, 'committed');
-    if (change !== undefined) await commitChange(root, audit, change, 'succeeded', detail);
+    await endCommitted(this.#endParts(), ring, change, { health: state, health_reason: reason });
     return {
-      generation: await root.current(),
+      generation: await this.#parts.root.current(),
       degraded: state === 'unhealthy' ? reason : undefined,
     };
   }
@@ -384,52 +379,30 @@ export class Operation {
   ): Promise<never> {
     const { root, audit, log } = this.#parts;
     await this.#phase('revert');
-    let isWell = true;
     if (change?.fromGeneration === null) {
       // There is nothing to go back to: what serves stays, and the next pass plans from it.
       await commitChange(root, audit, change, 'superseded', { reason });
-    } else if (change !== undefined) {
-      await revertChange(root, audit, change, reason);
+      throw await endReverted(this.#endParts(), ring, undefined, reason);
+    }
+    if (change !== undefined) {
+      await beginRevert(root, audit, change, reason);
       log.error(`reverted: ${reason}`, { operation: change.operationId });
-      isWell = await this.#isWellAgain();
     }
-    await ring.returned();
-    await this.#leave(ring, 'reverting');
-    if (isWell) throw turnedBack(reason);
-    throw environmentFailed(
-      'degraded',
-      `the ring turned back (${reason}), and the application is not healthy on the versions before either`,
-      { hint: 'Look at the application: nothing is changed before a new commit comes.' },
-    );
-  }
-
-  async #isWellAgain(): Promise<boolean> {
-    const { application, log, ending } = this.#parts;
-    try {
-      await this.#notify(null, ending);
-      return (await application.gate('healthy', ending)).state === 'healthy';
-    } catch (error) {
-      ending.throwIfAborted();
-      log.error(`after the revert: ${error instanceof Error ? error.message : error}`);
-      return false;
-    }
+    throw await endReverted(this.#endParts(), ring, change, reason);
   }
 
   get #isForced(): boolean {
     return this.#planned.target?.isForced === true;
   }
 
-  /** The schema follows once nobody is on the versions that were left. */
-  async #leave(ring: RingOperation, after: Outcome): Promise<void> {
-    const { undo, down } = await this.#schema(ring);
-    try {
-      const work = after === 'committed' ? down : undo;
-      await ring.whenAllLeft(after, work?.(ring.id) ?? nothing);
-    } catch (error) {
-      this.#parts.log.error(
-        `the schema stays as it is: ${error instanceof Error ? error.message : error}`,
-      );
-    }
+  #endParts(): EndParts {
+    return {
+      ...this.#parts,
+      // What goes back is not stopped by what comes next.
+      signal: this.#parts.ending,
+      notify: (signal) => this.#notify(null, signal),
+      schema: (ring) => this.#schema(ring),
+    };
   }
 
   #schema(ring: RingOperation): Promise<SchemaWork> {
@@ -456,6 +429,3 @@ export class Operation {
     return this.#parts.onPhase(phase, this.#ring?.id ?? null);
   }
 }
-
-/** Work that has nothing to do still says that the operation is over. */
-const nothing = { key: 'end', idempotent: true, run: async () => 'nothing to do' };

@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { existsSync, watch } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { uuidv7 } from 'uuidv7';
 import type { LockEntry } from '../repo/lock.ts';
 import { writeFileAtomically } from '../store/atomic-file.ts';
 import { isAbsent } from '../store/disk-error.ts';
@@ -23,6 +23,7 @@ export type OperatorRequest =
   | { readonly kind: 'abort'; readonly reason: string };
 
 export type FiledRequest = OperatorRequest & {
+  /** UUIDv7, also of the event that tells of it: taken again after a kill, it is told once. */
   readonly id: string;
   /** Login of who asked. */
   readonly by: string;
@@ -39,7 +40,7 @@ function requestsPath(root: string): string {
 export async function fileRequest(root: string, request: OperatorRequest): Promise<string> {
   const filed: FiledRequest = {
     ...request,
-    id: randomUUID(),
+    id: uuidv7(),
     by: loginName(),
     at: new Date().toISOString(),
   };
@@ -83,11 +84,14 @@ export async function readRequests(
   return found;
 }
 
+const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 async function readFiled(path: string): Promise<FiledRequest | undefined> {
   try {
     const request = JSON.parse(await readFile(path, 'utf8')) as FiledRequest;
     const isKnown = ['hold', 'unhold', 'retry', 'abort'].includes(request.kind);
-    return isKnown && typeof request.by === 'string' ? request : undefined;
+    const isWhole = typeof request.by === 'string' && uuidPattern.test(request.id);
+    return isKnown && isWhole ? request : undefined;
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import type { Lock } from '../repo/lock.ts';
 import type { Settings } from '../repo/settings.ts';
 import type { Root } from '../store/root.ts';
 import { Application, type ApplicationOptions } from './application.ts';
@@ -8,7 +9,7 @@ import { readLockCode } from './module-code.ts';
 import type { PlannedOperation } from './operation.ts';
 import type { OperationFacts } from './operation-events.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
-import { schemaWork } from './schema-work.ts';
+import { type SchemaWork, schemaWork } from './schema-work.ts';
 
 export interface PlanningParts {
   readonly ring: string;
@@ -41,26 +42,14 @@ export async function planOperation(
   parts: PlanningParts,
   request: OperationRequest,
 ): Promise<PlannedOperation> {
-  const { root, log } = parts;
   const { target, decision, rebuild, facts } = request;
   const { settings } = target.committed;
   const isForRing = await concernsRing(parts, request);
-  const schema = await schemaFacts(parts, settings, decision);
   return {
     plan: decision.plan,
     target: isForRing ? decision.target : undefined,
     ringSteps: decision.isNewForRing ? decision.ringSteps : [],
-    schema: async (previous) =>
-      schemaWork(
-        schema,
-        await readLockCode(root, decision.target.lock),
-        previous === undefined ? [] : await readLockCode(root, previous),
-        (ahead) => {
-          for (const { alias, name, reason } of ahead) {
-            log.warn(`the schema is ahead: ${alias} ${name}`, { reason });
-          }
-        },
-      ),
+    schema: planSchema(parts, settings, decision.target.lock, downMode(parts, decision)),
     settings,
     sources: decision.sources,
     facts,
@@ -101,13 +90,29 @@ async function concernsRing(
   return settings.migrations !== undefined || (await migrationsUrl()) !== undefined;
 }
 
-async function schemaFacts(
-  { ring, replica, membership, migrationsUrl, skipMigrations: skip }: PlanningParts,
+/** What the schema has to do with a lock that the ring goes to, asked with the one that it leaves. */
+export function planSchema(
+  { ring, replica, root, migrationsUrl, skipMigrations: skip, log }: PlanningParts,
   settings: Settings,
-  { ringSteps }: Decision,
-) {
+  lock: Lock,
+  mode: 'safe' | 'all',
+): (previous: Lock | undefined) => Promise<SchemaWork> {
+  return async (previous) =>
+    schemaWork(
+      { ring, replica, databaseUrl: await migrationsUrl(), skip, settings, downMode: mode },
+      await readLockCode(root, lock),
+      previous === undefined ? [] : await readLockCode(root, previous),
+      (ahead) => {
+        for (const { alias, name, reason } of ahead) {
+          log.warn(`the schema is ahead: ${alias} ${name}`, { reason });
+        }
+      },
+    );
+}
+
+/** Nobody asked for what nothing is known of: an operation gone on with after the ring committed it. */
+function downMode({ membership }: PlanningParts, { ringSteps }: Decision): 'safe' | 'all' {
   const { holds } = membership.memory;
   const isAsked = ringSteps.every(({ alias }) => holds.get(alias)?.withDown === true);
-  const downMode = isAsked ? ('all' as const) : ('safe' as const);
-  return { ring, replica, databaseUrl: await migrationsUrl(), skip, settings, downMode };
+  return ringSteps.length > 0 && isAsked ? 'all' : 'safe';
 }

@@ -9,13 +9,14 @@ import type { Remote } from '../git/remote.ts';
 import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import { generationDrift } from '../store/drift.ts';
+import type { UnfinishedOperation } from '../store/journal.ts';
 import type { Root } from '../store/root.ts';
 import type { RootStatus } from '../store/status-file.ts';
 import { Application, type ApplicationOptions } from './application.ts';
 import { BranchFollower, type Target } from './branch-follower.ts';
 import { blockedBy, type Decision, decide } from './decide.ts';
+import { endOpenChange, type OpenChangeParts } from './end-open-change.ts';
 import type { Log } from './log.ts';
-import { commitChange } from './make-visible.ts';
 import { Operation, type OperationParts, type PlannedOperation } from './operation.ts';
 import { type OperationFacts, operationEvent, operatorEvent } from './operation-events.ts';
 import { readRequests } from './operator-requests.ts';
@@ -83,6 +84,8 @@ export class Reconciler {
   #isDirty = true;
   /** A person asked for something on this pod since the last pass that was done. */
   #isAsked = false;
+  /** What a process before had taken and not yet done is found by one pass, also with git away. */
+  #hasGoneOn = false;
   #lastContentCheck = 0;
   /** Ends the operation under way, so that everybody plans again. */
   #stop: AbortController | undefined;
@@ -152,7 +155,8 @@ export class Reconciler {
     const requests = await readRequests(root.path);
     for (const { request, done } of requests) {
       const taken = await takeRequest(request, membership, who);
-      await audit.append([operatorEvent(this.#facts({ name: request.by, commit: null }), taken)]);
+      const event = operatorEvent(this.#facts({ name: request.by, commit: null }), taken);
+      await audit.append([{ ...event, id: request.id }]);
       log.info(`${request.by}: ${taken.message}`);
       await done();
       this.#isDirty = true;
@@ -346,12 +350,17 @@ export class Reconciler {
     rebuild: string | undefined,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { root, audit, membership, log, status } = this.#parts;
+    const { root, membership, log, status } = this.#parts;
     const { steps } = decision.plan;
-    const open = root.journal.unfinished()?.prepared;
-    const isResumed = open?.gate?.target === decision.target.digest && steps.length === 0;
-    if (open !== undefined && !isResumed) await commitChange(root, audit, open, 'superseded');
-    const resumed = isResumed ? open : undefined;
+    const open = root.journal.unfinished();
+    const isResumed =
+      open?.reverting === undefined &&
+      open?.prepared.gate?.target === decision.target.digest &&
+      steps.length === 0;
+    if (open !== undefined && !isResumed) {
+      await endOpenChange(this.#openChangeParts(target, open, signal), open);
+    }
+    const resumed = isResumed ? open?.prepared : undefined;
     const planned = await this.#plan(target, decision, rebuild, resumed?.operationId);
     if (planned.target === undefined && steps.length === 0 && rebuild === undefined) {
       await this.#rememberGood(decision, target);
@@ -453,6 +462,17 @@ export class Reconciler {
     };
   }
 
+  #openChangeParts(
+    { actor, committed: { settings } }: Target,
+    { prepared: { operationId } }: UnfinishedOperation,
+    signal: AbortSignal,
+  ): OpenChangeParts {
+    const facts = this.#facts(actor, operationId);
+    const rejoin: OpenChangeParts['rejoin'] = (target) =>
+      this.#parts.membership.rejoin({ target, signal, ending: signal });
+    return { ...this.#settings, ...this.#parts, settings, facts, signal, rejoin };
+  }
+
   #facts(actor: Actor, operationId: string = uuidv7()): OperationFacts {
     const { ring, replica } = this.#settings;
     return { operationId, ring, replica, actor };
@@ -462,7 +482,11 @@ export class Reconciler {
    * With git away or a commit refused, what is known goes on: drift is repaired, holds are obeyed, an
    * operation left open is ended.
    */
-  async #goOnWithoutCommit(found: Promise<Drift>, signal: AbortSignal): Promise<void> {
+  async #goOnWithoutCommit(
+    found: Promise<Drift>,
+    signal: AbortSignal,
+    isAgain = false,
+  ): Promise<void> {
     const { root, log, status, membership } = this.#parts;
     try {
       const current = await root.current();
@@ -470,14 +494,22 @@ export class Reconciler {
       const drift = await found;
       const isNews = await membership.sync();
       const isOpen = root.journal.unfinished() !== undefined;
-      if (drift.size === 0 && !isNews && !isOpen && !this.#isAsked) return;
+      const isDue = isNews || isOpen || this.#isAsked || !this.#hasGoneOn;
+      if (drift.size === 0 && !isDue) return;
       const known = await this.#branch.known(current);
       if (known.committed.ring.suspended !== undefined) return;
       const { isExecuted } = await this.#makeTrue(known, drift, signal);
       this.#isAsked = false;
+      this.#hasGoneOn = true;
       if (isExecuted) await status.repaired(await root.current());
     } catch (error) {
-      if (!signal.aborted) log.error(`repair failed: ${asRinglockError(error).message}`);
+      if (signal.aborted) return;
+      const failure = asRinglockError(error);
+      log.error(`repair failed: ${failure.message}`);
+      // Its versions are known as failed from here on: there may be more to do.
+      if (failure.code === 'turned-back' && !isAgain) {
+        await this.#goOnWithoutCommit(found, signal, true);
+      }
     }
   }
 

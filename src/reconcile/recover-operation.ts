@@ -7,14 +7,14 @@ import { auditPath, generationPath } from '../store/layout.ts';
 import type { Root } from '../store/root.ts';
 import type { Log } from './log.ts';
 
-/** How an operation that was cut off was ended; `open`: its verdict is still out, the next pass goes on. */
+/** How an operation that was cut off was ended; `open`: the ring has not ended it, the next pass goes on. */
 type Recovered = 'committed' | 'reverted' | 'open';
 
 /**
  * Finishes what a killed process, or a pass that failed half-way, left (invariant 4). A switch that had
  * not happened is dropped, and the next pass plans from the real state; one that had happened gets its
  * events, each exactly once, by id. One whose verdict is still out stays open; one that was going back
- * goes back.
+ * goes back, and stays open until the ring and the application have been told.
  *
  * @returns undefined when there was nothing to finish
  */
@@ -46,16 +46,19 @@ async function finishRevert(
   // Of the events of the switch, those of its steps came before; the whole did not succeed.
   await audit.append(events.slice(0, -1));
   await audit.append(reverting?.events ?? []);
+  if (prepared.gate !== undefined) return 'open';
   await root.journal.append({ type: 'reverted', operationId });
   return 'reverted';
 }
 
 /** The same, said in the log. */
 export async function recoverOperation(root: Root, audit: AuditLog, log: Log): Promise<void> {
-  const operation = root.journal.unfinished()?.prepared.operationId;
+  const unfinished = root.journal.unfinished();
+  const operation = unfinished?.prepared.operationId;
   const outcome = await finishOperation(root, audit);
   if (outcome === undefined) return;
-  const where = outcome === 'reverted' ? 'before its end' : 'after its switch';
+  const isBack = outcome === 'reverted' || unfinished?.reverting !== undefined;
+  const where = isBack ? 'before its end' : 'after its switch';
   log.warn(`an operation was cut off ${where}`, { operation, outcome });
 }
 

@@ -142,7 +142,8 @@ class Reporter {
   #again = false;
   #lastError: string | undefined;
   readonly #mirror: SqliteMirror;
-  #mirrored: string | undefined;
+  /** Number of the last event that the file has or is getting. */
+  #mirrored: number | undefined;
 
   constructor(opened: OpenReconciler, log: Log) {
     this.#opened = opened;
@@ -151,14 +152,14 @@ class Reporter {
       log.warn(`audit.sqlite was not written: ${message}`);
     });
     this.#mirror.catchUp();
-    this.#mirrored = this.#auditedState();
+    this.#mirrored = opened.audit.sequence;
   }
 
   /** Starts a report, or has the one under way followed by another. */
   report(): void {
-    const audited = this.#auditedState();
-    if (audited !== this.#mirrored) this.#mirror.refresh();
-    this.#mirrored = audited;
+    const { sequence } = this.#opened.audit;
+    if (sequence !== this.#mirrored) this.#mirror.refresh();
+    this.#mirrored = sequence;
     if (this.#running !== undefined) {
       this.#again = true;
       return;
@@ -187,19 +188,13 @@ class Reporter {
     }
   }
 
-  /** Changes whenever a pass has left an event in the audit. */
-  #auditedState(): string {
-    const { generation, last_error, holds } = this.#opened.status.current;
-    return JSON.stringify([generation, last_error?.code, last_error?.message, holds]);
-  }
-
   async #reportOnce(): Promise<void> {
-    const { outbox, status } = this.#opened;
+    const { outbox, status, databaseUrl } = this.#opened;
     try {
       const { pending, error } = await outbox.deliver();
       if (error === null) await outbox.reportStatus(status.current);
       this.#sayOnce(error?.message);
-      await status.outboxPending(pending);
+      await status.outboxPending((await databaseUrl()) === undefined ? null : pending);
     } catch (error) {
       this.#sayOnce(error instanceof Error ? error.message : String(error));
     }

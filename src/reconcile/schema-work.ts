@@ -36,7 +36,7 @@ export interface SchemaWork {
   readonly tidy: ((operationId: string, left: readonly ModuleCode[]) => RingWork) | undefined;
 }
 
-const nothing: SchemaWork = {
+export const noSchemaWork: SchemaWork = {
   isChanged: false,
   up: undefined,
   undo: undefined,
@@ -55,12 +55,12 @@ export async function schemaWork(
   previous: readonly ModuleCode[],
   onAhead: (ahead: readonly SchemaAhead[]) => void,
 ): Promise<SchemaWork> {
-  if (facts.skip) return nothing;
+  if (facts.skip) return noSchemaWork;
   const [targets, befores] = [target.map(schemaModule), previous.map(schemaModule)];
   const { databaseUrl } = facts;
   if (databaseUrl === undefined) {
-    if (facts.settings.migrations === undefined) return nothing;
-    if (!(await hasMigrations([...targets, ...befores]))) return nothing;
+    if (facts.settings.migrations === undefined) return noSchemaWork;
+    if (!(await hasMigrations([...targets, ...befores]))) return noSchemaWork;
     throw refused(
       'migrations-database-missing',
       'manifests/ringlock.yaml says that migrations are run, but this pod has no database for them',
@@ -101,7 +101,7 @@ export async function schemaWork(
     ...previous.filter((module) => !isSame(module, target)),
   ];
   if (!(await hasMigrations([...targets, ...befores]))) {
-    return { ...nothing, tidy: tidyUp };
+    return { ...noSchemaWork, tidy: tidyUp };
   }
   return {
     isChanged: await hasMigrations(changed.map(schemaModule)),

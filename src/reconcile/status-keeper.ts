@@ -169,6 +169,8 @@ export class StatusKeeper {
       operation: null,
       last_error: { code, message, ...(hint !== undefined && { hint }), at },
     });
+    // What goes on beside the failure may find nothing to do.
+    this.#before = this.#current;
   }
 
   /** A repair beside a failure is done; the failure stays. */
@@ -187,7 +189,8 @@ export class StatusKeeper {
     this.#recordedRefusal = refusalKey(this.#current.commit, failure);
   }
 
-  async outboxPending(count: number): Promise<void> {
+  /** Null: there is no database that anything could wait for. */
+  async outboxPending(count: number | null): Promise<void> {
     if (this.#current.outbox_pending === count && !this.#isBehind) return;
     await this.#write({ outbox_pending: count });
   }

@@ -2,7 +2,8 @@
 // or on the network, and lets one of them fail or be the last. In the environment:
 //   CHAOS_ROOT   only paths below it count
 //   CHAOS_LOG    one line a step is appended: "<number of its class> <class> <operation> <target>"
-//   CHAOS_FAULT  {"of": class, "at": number, "how": throw|kill|kill-during|kill-torn, "spinUs": n}
+//   CHAOS_FAULT  {"of": class, "at": number, "how": throw|kill|kill-during|kill-torn, "spinUs": n,
+//                "matching": only steps count whose "<operation> <target>" this regular expression matches}
 // Classes: effect (the disk is changed), network (a connection, a write to one), step (both together,
 // counted as one sequence) and read.
 import fs from 'node:fs';
@@ -17,7 +18,9 @@ const root = process.env['CHAOS_ROOT'];
 const fault = JSON.parse(process.env['CHAOS_FAULT'] ?? 'null');
 const log = openSync(process.env['CHAOS_LOG'] ?? '/dev/null', 'a');
 
+const pattern = fault?.matching === undefined ? undefined : new RegExp(fault.matching);
 const counts = { effect: 0, network: 0, step: 0, read: 0 };
+let matches = 0;
 /** FileHandle or descriptor → path below the root. */
 const handlePaths = new WeakMap();
 const descriptorPaths = new Map();
@@ -27,11 +30,12 @@ function take(kind, operation, target) {
   counts[kind] += 1;
   if (kind !== 'read') counts.step += 1;
   writeSync(log, `${counts[kind]} ${kind} ${operation} ${target}\n`);
-  const isHit =
-    fault !== null &&
-    (fault.of === kind || (fault.of === 'step' && kind !== 'read')) &&
-    counts[fault.of] === fault.at;
-  if (!isHit) return 'go on';
+  if (fault === null || !(fault.of === kind || (fault.of === 'step' && kind !== 'read'))) {
+    return 'go on';
+  }
+  if (pattern?.test(`${operation} ${target}`)) matches += 1;
+  else if (pattern !== undefined) return 'go on';
+  if ((pattern === undefined ? counts[fault.of] : matches) !== fault.at) return 'go on';
   writeSync(log, `! ${kind} ${operation} ${target}\n`);
   if (fault.how === 'kill') die();
   return fault.how;

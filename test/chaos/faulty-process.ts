@@ -15,6 +15,8 @@ export interface Fault {
   readonly how: 'throw' | 'kill' | 'kill-during' | 'kill-torn';
   /** How long an operation may get on before `kill-during`, in µs. */
   readonly spinUs?: number;
+  /** Only steps count whose `<operation> <target>` this regular expression matches. */
+  readonly matching?: string;
 }
 
 export interface Step {

@@ -87,6 +87,16 @@ function ringAhead(commit: string) {
   );
 }
 
+/** The id of the ring's last operation, if that is one for a target. */
+export async function findLatest(
+  client: pg.Client,
+  ring: string,
+  target: string,
+): Promise<string | undefined> {
+  const { rows } = await client.query<LatestRow>(latestOperation, [ring]);
+  return rows[0]?.target === target ? rows[0].id : undefined;
+}
+
 /** One decision at a time for a ring, until the transaction ends. */
 export async function lockRing(client: pg.Client, ring: string): Promise<void> {
   await client.query(

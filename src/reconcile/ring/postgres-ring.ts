@@ -5,6 +5,7 @@ import { changesKey } from '../../plan/desired-lock.ts';
 import { parseLock } from '../../repo/lock.ts';
 import type { Log } from '../log.ts';
 import {
+  findLatest,
   findOrBegin,
   type JoinFacts,
   lockRing,
@@ -73,6 +74,32 @@ export async function joinThroughPostgres(
     await session.close();
     throw error;
   }
+}
+
+/**
+ * Comes back to an operation that is to be ended here; undefined when the ring's last one is another.
+ *
+ * @throws RinglockError `database-…`, `replica-name-taken`
+ */
+export async function rejoinThroughPostgres(
+  options: PostgresRingOptions,
+  target: RingTarget,
+): Promise<RingOperation | undefined> {
+  const session = await RingSession.open(options.databaseUrl, options.ring);
+  try {
+    await takeName(session, options, options.signal);
+    const row = await session.transact(async (client) => {
+      await lockRing(client, options.ring);
+      const id = await findLatest(client, options.ring, target.digest);
+      return id === undefined ? undefined : readOperation(client, id);
+    });
+    if (row !== undefined) return new PostgresRing(options, target, session, row);
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+  await session.close();
+  return undefined;
 }
 
 async function takeName(

@@ -5,11 +5,11 @@ import { environmentFailed, RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
 import { DatabaseAbsence } from './database-absence.ts';
 import { endLeftOvers, type LeftOverFacts, type TidyUp } from './left-overs.ts';
-import { joinThroughPostgres } from './postgres-ring.ts';
+import { joinThroughPostgres, rejoinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
 import { announceNews } from './ring-news.ts';
 import type { RingOperation, RingTarget } from './ring-operation.ts';
-import { joinAlone, syncShared } from './solo-ring.ts';
+import { joinAlone, rejoinAlone, syncShared } from './solo-ring.ts';
 
 export interface MembershipOptions {
   readonly ring: string;
@@ -121,6 +121,33 @@ export class RingMembership {
       await this.#requireGrace(error, hasRingWork);
       log.warn('the database is away: this replica goes on alone', { reason: error.message });
       return joinAlone(alone, target);
+    }
+  }
+
+  /**
+   * Comes back to what the ring began for a target, to end it; begins nothing.
+   *
+   * @returns undefined when the ring has gone on to something else, or its database is away: what is then
+   *   left to do is found by endLeftOvers()
+   * @throws RinglockError `replica-name-taken`, `database-transaction-pooler`
+   */
+  async rejoin({
+    target,
+    signal,
+    ending,
+  }: Pick<JoinRequest, 'target' | 'signal' | 'ending'>): Promise<RingOperation | undefined> {
+    const { ring, replica, log, directory, isShared, memory } = this.#options;
+    const databaseUrl = await this.#options.databaseUrl();
+    if (databaseUrl === undefined) {
+      return rejoinAlone({ directory, isShared, memory, isShadow: false, signal, ending }, target);
+    }
+    const how = { isOlder: async () => false, isSwitched: true, signal, ending, log };
+    try {
+      return await rejoinThroughPostgres({ ring, replica, databaseUrl, ...how }, target);
+    } catch (error) {
+      if (!(error instanceof RinglockError) || !isAway(error)) throw error;
+      await this.#isAway(error);
+      return undefined;
     }
   }
 

@@ -103,6 +103,18 @@ function failureOf({ failures }: RingMemory, target: RingTarget): FailedSet | un
   return failures.find(({ changes }) => changesKey(changes) === key);
 }
 
+/** Comes back to an operation that is to be ended here; undefined when the last one is another. */
+export async function rejoinAlone(
+  options: SoloRingOptions,
+  target: RingTarget,
+): Promise<RingOperation | undefined> {
+  const known = await readSteps(options.directory);
+  if (known?.target !== target.digest) return undefined;
+  const previous =
+    known.previous === null ? undefined : parseLock(known.previous, target.lock.ring);
+  return new SoloRing(options, target, known.id, previous);
+}
+
 class SoloRing implements RingOperation {
   readonly joined = 'rolling';
   readonly changes: RingOperation['changes'];
