@@ -254,7 +254,7 @@ export class Reconciler {
     const last = await this.#lastConverged();
     const anchor = membership.memory.anchor(this.#settings.branch);
     const have = last ?? anchor;
-    if (tip !== last || !(await database.has(tip))) await remote.fetchCommits(tip, have);
+    if (tip !== last || !(await database.has(tip))) await this.#fetchCommits(tip, have);
     await this.#refuseRewind(last, tip, 'this root');
     if (tip !== last) await this.#refuseRewind(anchor, tip, 'this ring');
     const platform = await fetchCommitted(remote, database, tip, last);
@@ -263,6 +263,18 @@ export class Reconciler {
       await remote.fetchTrees(oids, { shallow: true });
     });
     return this.#target(platform, tip, deployed);
+  }
+
+  /** A fresh disk announces the ring's commit without having it: of an older tip nothing is then sent. */
+  async #fetchCommits(tip: string, have: string | undefined): Promise<void> {
+    const { remote, database } = this.#parts;
+    try {
+      await remote.fetchCommits(tip, have);
+    } catch (error) {
+      const isLacking = error instanceof RinglockError && error.code === 'pack-lacks-object';
+      if (!isLacking || have === undefined || (await database.has(have))) throw error;
+      await remote.fetchCommits(tip, undefined);
+    }
   }
 
   async #target(
