@@ -63,7 +63,7 @@ export class BranchFollower {
     const anchor = memory.anchor(branch);
     // What is not here yet cannot be had.
     const have = last ?? (anchor === tip ? undefined : anchor);
-    if (tip !== last || !(await database.has(tip))) await remote.fetchCommits(tip, have);
+    if (tip !== last || !(await database.has(tip))) await this.#fetchCommits(tip, have);
     await this.#refuseRewind(last, tip, 'this root');
     if (tip !== last) await this.#refuseBehindRing(anchor, tip);
     const platform = await fetchCommitted(remote, database, tip, last);
@@ -123,6 +123,18 @@ export class BranchFollower {
     const { database, allowRewind } = this.#options;
     if (than === null || !(await database.has(than))) return false;
     return allowRewind || (await isAncestor(database, commit, than));
+  }
+
+  /** A fresh disk announces the ring's commit without having it: of an older tip nothing is then sent. */
+  async #fetchCommits(tip: string, have: string | undefined): Promise<void> {
+    const { remote, database } = this.#options;
+    try {
+      await remote.fetchCommits(tip, have);
+    } catch (error) {
+      const isLacking = error instanceof RinglockError && error.code === 'pack-lacks-object';
+      if (!isLacking || have === undefined || (await database.has(have))) throw error;
+      await remote.fetchCommits(tip, undefined);
+    }
   }
 
   async #lastConverged(): Promise<string | undefined> {

@@ -213,6 +213,10 @@ export async function supersedeOperation(client: pg.Client, id: string): Promise
   );
 }
 
+/** Whether the target is what the ring runs well: only who has left it comes back, nobody else joins. */
+const isGood = `select from ring_memory
+  where ring = $2 and kind = 'good' and value->>'digest' = $4`;
+
 async function begin(
   client: pg.Client,
   { ring, replica }: JoinFacts,
@@ -228,6 +232,7 @@ async function begin(
        'rolling',
        array(select replica from ring_replicas
          where ring = $2 and seen_at > now() - make_interval(secs => ${aliveSeconds})
+           and not exists (${isGood})
          union select $8),
        $7, $8, $10)`,
     [

@@ -130,6 +130,7 @@ class PostgresRing implements RingOperation {
   readonly #target: RingTarget;
   readonly #session: RingSession;
   readonly #stopped = new AbortController();
+  #isLooking = false;
 
   constructor(
     options: PostgresRingOptions,
@@ -145,6 +146,7 @@ class PostgresRing implements RingOperation {
     this.#target = target;
     this.#session = session;
     this.signal = AbortSignal.any([options.signal, session.signal, this.#stopped.signal]);
+    session.onNews = () => void this.#lookWhether();
   }
 
   async once(work: RingWork): Promise<void> {
@@ -246,6 +248,20 @@ class PostgresRing implements RingOperation {
       if (isNews || isDecided) await announce(client, ring);
       return value;
     });
+  }
+
+  /** Also a handler or a health gate under way ends when somebody stops the operation. */
+  async #lookWhether(): Promise<void> {
+    if (this.#isLooking || this.signal.aborted) return;
+    this.#isLooking = true;
+    try {
+      const row = await this.#session.run((client) => readOperation(client, this.id));
+      this.#requireGoing(row);
+    } catch {
+      // Stopped, which the signal says; or the session is lost, which says so itself.
+    } finally {
+      this.#isLooking = false;
+    }
   }
 
   #requireGoing({ state, reason }: OperationRow): void {

@@ -35,6 +35,8 @@ export class RingSession {
   readonly #lost = new AbortController();
   #queue: Promise<unknown> = Promise.resolve();
   #wake: (() => void) | undefined;
+  /** Told whenever something of the ring changed. */
+  onNews: (() => void) | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
 
   private constructor(url: string, client: pg.Client, ring: string) {
@@ -42,7 +44,9 @@ export class RingSession {
     this.#client = client;
     this.#ring = ring;
     client.on('notification', ({ payload }) => {
-      if (payload === ring) this.#wake?.();
+      if (payload !== ring) return;
+      this.#wake?.();
+      this.onNews?.();
     });
     client.on('error', (error) => this.#lose(error));
     client.on('end', () => this.#lose(new Error('the connection ended')));
