@@ -3,12 +3,12 @@ import pg from 'pg';
 import type { Observation } from './checker.ts';
 import { readAuditJournal } from './read-audit.ts';
 
-async function query<Row extends pg.QueryResultRow>(
-  { databaseUrl }: Observation,
+export async function query<Row extends pg.QueryResultRow>(
+  url: string | undefined,
   text: string,
   values: readonly unknown[] = [],
 ): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: databaseUrl });
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
     return (await client.query<Row>(text, [...values])).rows;
@@ -22,7 +22,7 @@ export async function databaseEvents(observed: Observation): Promise<string[]> {
   if (observed.databaseUrl === undefined) return [];
   const { events } = await readAuditJournal(observed.root);
   const rows = await query<{ id: string; hash: string; sequence: string; root: string }>(
-    observed,
+    observed.databaseUrl,
     'select id, hash, sequence, root from audit_events order by sequence, id',
   );
   const words: string[] = [];
@@ -51,7 +51,7 @@ export async function databaseOperations(observed: Observation): Promise<string[
     .map(({ operationId, outcome }) => `${operationId} ${outcome}`)
     .sort();
   const rows = await query<{ id: string; state: string }>(
-    observed,
+    observed.databaseUrl,
     'select id, state from operations order by id',
   );
   const found = rows.map(({ id, state }) => `${id} ${state}`).sort();
@@ -65,7 +65,7 @@ export async function activeVersions(observed: Observation): Promise<string[]> {
   const { databaseUrl, served, ring } = observed;
   if (databaseUrl === undefined || typeof served !== 'object') return [];
   const rows = await query<{ alias: string; version: string; content_hash: string }>(
-    observed,
+    observed.databaseUrl,
     `select alias, version, content_hash from module_versions
      where ring = $1 and is_active`,
     [ring],
@@ -83,17 +83,17 @@ export async function activeVersions(observed: Observation): Promise<string[]> {
 
 /** What an operator is told of this replica is what it serves. */
 export async function databaseStatus(observed: Observation): Promise<string[]> {
-  const { databaseUrl, served, allowed } = observed;
+  const { databaseUrl, served, expected: standing } = observed;
   if (databaseUrl === undefined || typeof served !== 'object') return [];
   const rows = await query<{ state: string; converged_commit: string; generation: string }>(
-    observed,
+    observed.databaseUrl,
     'select state, converged_commit, generation from reconciler_status where ring = $1',
     [observed.ring],
   );
   const expected = [
     {
-      state: 'converged',
-      converged_commit: allowed.at(-1),
+      state: standing.state,
+      converged_commit: standing.commit,
       generation: String(served.number),
     },
   ];

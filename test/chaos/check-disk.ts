@@ -1,11 +1,12 @@
 import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { Observation } from './checker.ts';
+import type { Observation, WantedLock } from './checker.ts';
 import {
   digestByCoreutils,
   findOthers,
   git,
+  type LockedModule,
   type LockFile,
   type Served,
   sha256sum,
@@ -68,51 +69,70 @@ export async function nothingForeign(observed: Observation): Promise<string[]> {
 
 /** Invariant 1: the lock is one commit's, the old one's or the new one's, and says which. */
 export async function committedLock(observed: Observation): Promise<string[]> {
-  const { served, allowed, repository, ring, root } = observed;
+  const { served, allowed, root } = observed;
   if (typeof served !== 'object') return [];
   const { commit, generation, lock_digest } = served.facts;
   const words: string[] = [];
   if (generation !== served.number) words.push(`generation.json says ${generation}`);
   const digest = await sha256sum(join(served.path, '.ringlock/lock.json'));
   if (digest !== lock_digest) words.push(`lock.json has ${digest}, generation.json ${lock_digest}`);
-  if (commit === null || !allowed.includes(commit)) {
-    return [...words, `${relative(root, served.path)} is of ${commit}, expected one of ${allowed}`];
+  const ofCommit = allowed.filter((wanted) => wanted.commit === commit);
+  if (ofCommit.length === 0) {
+    const commits = allowed.map((wanted) => wanted.commit);
+    return [...words, `${relative(root, served.path)} is of ${commit}, expected one of ${commits}`];
   }
-  const text = await git(repository, 'show', `${commit}:manifests/${ring}.lock.json`);
-  if (!isDeepStrictEqual(pinsOf(JSON.parse(text)), pinsOf(served.lock))) {
+  const wanted = await Promise.all(ofCommit.map((lock) => wantedPins(observed, lock)));
+  if (!wanted.some((pins) => isDeepStrictEqual(pins, pinsOf(served.lock)))) {
     words.push(`the lock served is not that of ${commit}`);
   }
   return words;
 }
 
-function pinsOf({ ring, modules }: LockFile): unknown {
+function pinsOf({ ring, modules }: LockFile): Pick<LockFile, 'ring' | 'modules'> {
   return { ring, modules };
 }
 
-/** Invariant 4: a restart ends converged, and says so. */
+/** By git alone, the pins of a lock that may be served. */
+async function wantedPins(
+  { repository, ring }: Observation,
+  { commit, held = {} }: WantedLock,
+): Promise<Pick<LockFile, 'ring' | 'modules'>> {
+  const lockAt = async (oid: string): Promise<LockFile> =>
+    JSON.parse(await git(repository, 'show', `${oid}:manifests/${ring}.lock.json`));
+  const { ring: name, modules } = await lockAt(commit);
+  const pins: Record<string, LockedModule> = { ...modules };
+  for (const [alias, other] of Object.entries(held)) {
+    const entry = (await lockAt(other)).modules[alias];
+    if (entry === undefined) throw new Error(`${other} has no ${alias}`);
+    pins[alias] = entry;
+  }
+  return { ring: name, modules: pins };
+}
+
+/** Invariant 4: a restart ends where it should, and says so. */
 export async function statusConverged(observed: Observation): Promise<string[]> {
-  const { root, served, allowed, databaseUrl } = observed;
+  const { root, served, expected, databaseUrl } = observed;
   const status = JSON.parse(await readFile(join(root, 'status.json'), 'utf8'));
-  const expected = {
-    state: 'converged',
-    commit: allowed.at(-1),
-    converged_commit: allowed.at(-1),
+  const said = {
+    state: expected.state,
+    commit: expected.commit,
+    converged_commit: expected.commit,
     generation: typeof served === 'object' ? served.number : null,
-    last_error: null,
+    operation: null,
     ...(databaseUrl !== undefined && { outbox_pending: 0 }),
   };
-  const words = Object.entries(expected).flatMap(([name, value]) =>
+  const words = Object.entries(said).flatMap(([name, value]) =>
     isDeepStrictEqual(status[name], value)
       ? []
       : [`${name} is ${JSON.stringify(status[name])}, expected ${JSON.stringify(value)}`],
   );
+  const code: string | null = status.last_error?.code ?? null;
+  if (code === null ? expected.error !== null : !code.startsWith(expected.error ?? '(none)')) {
+    words.push(`last_error is ${JSON.stringify(status.last_error)}, expected ${expected.error}`);
+  }
   const pins = typeof served === 'object' ? pinsOf(served.lock) : undefined;
-  const text = await git(
-    observed.repository,
-    'show',
-    `${allowed.at(-1)}:manifests/${observed.ring}.lock.json`,
-  );
-  if (!isDeepStrictEqual(pinsOf(JSON.parse(text)), pins)) words.push('another lock is served');
+  const wanted = await wantedPins(observed, expected.lock);
+  if (!isDeepStrictEqual(wanted, pins)) words.push('another lock is served');
   return words;
 }
 
@@ -163,7 +183,15 @@ export async function leftovers({ root }: Observation): Promise<string[]> {
     const isYoung = found !== undefined && Date.now() - found.mtimeMs < ownerTemporaryMs;
     if (name.endsWith('.json') || !isYoung) words.push(`owner/${name} was left`);
   }
-  for (const directory of ['.', 'audit', 'versions', 'repo.git']) {
+  const away = await lstat(join(root, 'ring/database-away-since')).catch(() => undefined);
+  if (away !== undefined) words.push('ring/database-away-since was left');
+  for (const name of ['requests', 'damaged']) {
+    const left = await readdir(join(root, name)).catch(() => []);
+    words.push(...left.map((entry) => `${name}/${entry} was left`));
+  }
+  for (const directory of ['.', 'audit', 'versions', 'repo.git', 'ring']) {
+    const isThere = await lstat(join(root, directory)).catch(() => undefined);
+    if (isThere === undefined) continue;
     for (const path of await temporaryNames(join(root, directory), directory !== '.')) {
       words.push(`${relative(root, path)} was left`);
     }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import initSqlJs from 'sql.js';
 import type { Observation } from './checker.ts';
 import {
+  endOf,
   type JournalEvent,
   readAuditJournal,
   type VisibleOperation,
@@ -21,9 +22,9 @@ export async function acknowledged({ root }: Observation): Promise<string[]> {
   const text = await readFile(join(root, 'status.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return [];
   const { state, generation } = JSON.parse(text);
-  if (state !== 'converged') return [];
+  if (state !== 'converged' && state !== 'held') return [];
   const { events } = await readAuditJournal(root);
-  const isAudited = visibleOperations(events).some(({ to }) => to === generation);
+  const isAudited = visibleOperations(events).some((one) => endOf(one) === generation);
   return isAudited ? [] : [`generation ${generation} is said to be converged without an event`];
 }
 
@@ -38,7 +39,8 @@ export async function events({ root, memory, served, damage }: Observation): Pro
     ...chainOfGenerations(operations),
   ];
   const current = typeof served === 'object' ? served.number : undefined;
-  const last = operations.at(-1)?.to;
+  const end = operations.at(-1);
+  const last = end === undefined ? undefined : endOf(end);
   if (last !== current) words.push(`${current} is current, the last event leads to ${last}`);
   for (const number of memory.seen) {
     if (!operations.some(({ to }) => to === number))
@@ -53,6 +55,17 @@ export async function events({ root, memory, served, damage }: Observation): Pro
   return words;
 }
 
+/** What a person asked is told once, whatever was cut off while it was taken. */
+export async function operatorEvents({ root, asked = [] }: Observation): Promise<string[]> {
+  const { events: inJournal } = await readAuditJournal(root);
+  const found = inJournal
+    .filter(({ action }) => action === 'operator')
+    .map(({ detail, module, to }) => `${detail['request']} ${module} ${to}`);
+  return found.join() === asked.join()
+    ? []
+    : [`the audit says that people asked ${found.join(', ')}, they asked ${asked.join(', ')}`];
+}
+
 function repeated<Value>(values: readonly Value[]): Value[] {
   return values.filter((value, index) => values.indexOf(value) !== index);
 }
@@ -60,7 +73,8 @@ function repeated<Value>(values: readonly Value[]): Value[] {
 /** Each operation starts where the one before ended: no switch went by without one. */
 function chainOfGenerations(operations: readonly VisibleOperation[]): string[] {
   return operations.flatMap(({ from, to, id }, index) => {
-    const before = operations[index - 1]?.to ?? null;
+    const previous = operations[index - 1];
+    const before = previous === undefined ? null : endOf(previous);
     if (from === before) return [];
     return [
       `operation ${id} goes from generation ${from} to ${to}, the one before ended at ${before}`,
@@ -78,6 +92,11 @@ function stepsOf(
   const words: string[] = [];
   if (operation.steps.length !== operation.saidSteps) {
     words.push(`${what} has ${operation.steps.length} steps, it says ${operation.saidSteps}`);
+  }
+  const undoing = operation.isReverted ? operation.steps : [];
+  const told = ({ module, action, from, to }: JournalEvent) => `${module} ${action} ${from} ${to}`;
+  if (operation.undone.map(told).join() !== undoing.map(told).join()) {
+    words.push(`${what} takes ${operation.undone.map(told)} back, expected ${undoing.map(told)}`);
   }
   const aliases = new Set([...Object.keys(before.modules), ...Object.keys(after.modules)]);
   for (const alias of aliases) {

@@ -16,46 +16,55 @@ import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { deploy, release } from '../support/deploy.ts';
 import { stopOwnPostgres } from '../support/postgres.ts';
+import { type Arrangement, converged } from './arrangement.ts';
 import {
   type ChaosPlatform,
   type ChaosRoot,
   createChaosPlatform,
   createRoot,
   reconcileArguments,
-  removeRoot,
+  removeDirectory,
   subjectOf,
 } from './chaos-ring.ts';
-import { checkRoot, checks } from './checker.ts';
+import { handlerLogPath } from './check-ring.ts';
+import { checkRoot, checks, type Subject } from './checker.ts';
 import { runFaulty, waitForGroups } from './faulty-process.ts';
+import { migratingUpgrade } from './ring-phases.ts';
 
 let platform: ChaosPlatform;
 let root: ChaosRoot;
-let commit: string;
+let arrangement: Arrangement;
 
-/** Two generations of a ring, checked after each. */
+/** Two generations of a ring, the second with migrations and a handler; checked after each. */
 before(async () => {
-  platform = await createChaosPlatform();
+  platform = await createChaosPlatform('full');
   root = await createRoot(platform, 'root', 'symlink');
-  for (const version of ['1.0.1', '1.0.2']) {
-    release(platform.platform, 'Orders', version);
-    root.commit = commit;
-    commit = deploy(platform.platform, `Orders ${version}`);
-    const { root: path, databaseUrl } = root;
-    const args = reconcileArguments(platform, root, '--once', '--database-url', databaseUrl);
+  for (const upgrade of [plainUpgrade, migratingUpgrade]) {
+    arrangement = await upgrade(platform);
+    const { root: path } = root;
+    const args = reconcileArguments(platform, root, '--once');
     const { code, stderr, group } = await runFaulty({ cwd: path, root: path, args });
     await waitForGroups([group]);
     assert.equal(code, 0, stderr);
     assert.deepEqual(await failingChecks(), []);
+    root.shown = arrangement.expected.lock;
   }
 });
 after(async () => {
   await platform.close();
-  removeRoot({ root: platform.directory });
+  await root.close();
+  removeDirectory(platform.directory);
   await stopOwnPostgres();
 });
 
-async function failingChecks(): Promise<string[]> {
-  const { violations } = await checkRoot(subjectOf(platform, root, commit), 'settled');
+async function plainUpgrade(on: ChaosPlatform): Promise<Arrangement> {
+  release(on.platform, 'Orders', '1.0.1');
+  return { expected: converged(deploy(on.platform, 'Orders 1.0.1')) };
+}
+
+async function failingChecks(told: Partial<Subject> = {}): Promise<string[]> {
+  const subject = { ...subjectOf(platform, root, arrangement), ...told };
+  const { violations } = await checkRoot(subject, 'settled');
   return [...new Set(violations.map(({ check }) => check))];
 }
 
@@ -94,7 +103,7 @@ const inRoot: readonly Wrong[] = [
     check: 'a committed lock',
     spoil: (path) => {
       const lock = join(path, 'current/.ringlock/lock.json');
-      writeFileSync(lock, readFileSync(lock, 'utf8').replace('"1.0.2"', '"1.0.3"'));
+      writeFileSync(lock, readFileSync(lock, 'utf8').replace('"version": "1.', '"version": "2.'));
     },
   },
   {
@@ -183,24 +192,117 @@ function appendEventAgain(path: string): void {
   appendFileSync(journal, `${write({ ...again, hash: own })}\n`);
 }
 
-const inDatabase: readonly (readonly [what: string, check: string, sql: string])[] = [
-  ['a lost event', 'events in Postgres', `delete from audit_events where action = 'upgrade'`],
-  [
-    'a changed event',
-    'events in Postgres',
-    `update audit_events set hash = repeat('0', 64) where action = 'upgrade'`,
-  ],
-  [
-    'an event of nobody',
-    'events in Postgres',
-    `insert into audit_events select gen_random_uuid(), root, sequence + 100, occurred_at, ring, replica,
-       actor, commit, operation_id, action, module, from_version, to_version, digest, outcome, detail,
-       previous, hash from audit_events limit 1`,
-  ],
-  ['a lost operation', 'operations in Postgres', 'delete from operations'],
-  ['no active version', 'active versions', 'update module_versions set is_active = false'],
-  ['a replica that lags', 'status in Postgres', `update reconciler_status set state = 'failed'`],
+interface WrongRows {
+  readonly what: string;
+  readonly check: string;
+  readonly sql: string;
+}
+
+const inDatabase: readonly WrongRows[] = [
+  {
+    what: 'a lost event',
+    check: 'events in Postgres',
+    sql: `delete from audit_events where action = 'upgrade'`,
+  },
+  {
+    what: 'a changed event',
+    check: 'events in Postgres',
+    sql: `update audit_events set hash = repeat('0', 64) where action = 'upgrade'`,
+  },
+  {
+    what: 'an event of nobody',
+    check: 'events in Postgres',
+    sql: `insert into audit_events select gen_random_uuid(), root, sequence + 100, occurred_at, ring,
+       replica, actor, commit, operation_id, action, module, from_version, to_version, digest, outcome,
+       detail, previous, hash from audit_events limit 1`,
+  },
+  { what: 'a lost operation', check: 'operations in Postgres', sql: 'delete from operations' },
+  {
+    what: 'no active version',
+    check: 'active versions',
+    sql: 'update module_versions set is_active = false',
+  },
+  {
+    what: 'a replica that lags',
+    check: 'status in Postgres',
+    sql: `update reconciler_status set state = 'failed'`,
+  },
+  {
+    what: 'a step that nobody went on with',
+    check: 'steps of the ring',
+    sql: `update ring_steps set state = 'started' where key = 'migrate'`,
+  },
+  {
+    what: 'a step that succeeded twice',
+    check: 'steps of the ring',
+    sql: `insert into ring_steps (operation_id, key, attempt, state, replica, idempotent)
+       select operation_id, key, attempt + 1, state, replica, idempotent from ring_steps`,
+  },
+  {
+    what: 'an operation that nobody ended',
+    check: 'operations of the ring',
+    sql: 'update ring_operations set finished_at = null',
+  },
 ];
+
+/** In the application's database. */
+const inSchema: readonly WrongRows[] = [
+  {
+    what: 'a migration that ran twice',
+    check: 'schema once',
+    sql: `insert into runs (name, way) select name, way from runs limit 1`,
+  },
+  {
+    what: 'a migration without its row',
+    check: 'schema once',
+    sql: `delete from module_migrations where name like '%safe'`,
+  },
+  {
+    what: 'a row without its migration',
+    check: 'schema once',
+    sql: `delete from runs where name like '%safe'`,
+  },
+  {
+    what: 'a migration that the ring does not know it needs',
+    check: 'schema follows',
+    sql: `update module_migrations set rings = '{}'`,
+  },
+  {
+    what: 'a migration that was cut off',
+    check: 'schema follows',
+    sql: `update module_migrations set state = 'interrupted'`,
+  },
+];
+
+/** What the checker is told, and the root does not bear out. */
+const inWords: readonly { what: string; check: string; told: Partial<Subject> }[] = [
+  {
+    what: 'more kept than gc was told to keep',
+    check: 'retention',
+    told: { keepsOne: true },
+  },
+  {
+    what: 'a wish that nobody tells of',
+    check: 'one event an act',
+    told: { asked: ['hold orders 1.0.0'] },
+  },
+  {
+    what: 'a handler that never ran',
+    check: 'handlers once',
+    told: { handled: 'onDowngrade 1.0.1' },
+  },
+  {
+    what: 'an application that was not told',
+    check: 'application follows',
+    told: { loaded: () => '1.0.1' },
+  },
+];
+
+const ringTables = [
+  ...['audit_events', 'operations', 'module_versions', 'reconciler_status'],
+  ...['ring_operations', 'ring_steps'],
+];
+const schemaTables = ['module_migrations', 'runs'];
 
 describe('the checker, which imports nothing of what it checks', () => {
   for (const { what, check, spoil } of inRoot) {
@@ -212,27 +314,42 @@ describe('the checker, which imports nothing of what it checks', () => {
         const failing = await failingChecks();
         assert.ok(failing.includes(check), `failing: ${failing}`);
       } finally {
-        removeRoot(root);
+        removeDirectory(root.root);
         cpSync(saved, root.root, { recursive: true, verbatimSymlinks: true });
-        removeRoot({ root: saved });
+        removeDirectory(saved);
       }
     });
   }
 
-  it('sees more kept than gc was told to keep', async () => {
-    const subject = { ...subjectOf(platform, root, commit), keepsOne: true };
-    const { violations } = await checkRoot(subject, 'settled');
-    assert.ok(violations.some(({ check }) => check === 'retention'));
-  });
-
-  for (const [what, check, sql] of inDatabase) {
-    it(`sees ${what} in Postgres`, async () => {
-      const client = new pg.Client({ connectionString: root.databaseUrl });
-      await client.connect();
-      const failing = await spoilDatabase(client, sql);
-      await client.end();
+  for (const { what, check, told } of inWords) {
+    it(`sees ${what}`, async () => {
+      const failing = await failingChecks(told);
       assert.ok(failing.includes(check), `failing: ${failing}`);
     });
+  }
+
+  it('sees a handler that ran once more than it was begun', async () => {
+    const log = handlerLogPath(root.root);
+    const before = readFileSync(log, 'utf8');
+    writeFileSync(log, before + before);
+    const failing = await failingChecks();
+    writeFileSync(log, before);
+    assert.ok(failing.includes('handlers once'), `failing: ${failing}`);
+  });
+
+  for (const [wrongs, urlOf, tables] of [
+    [inDatabase, () => root.databaseUrl, ringTables],
+    [inSchema, () => root.migrationsUrl, schemaTables],
+  ] as const) {
+    for (const { what, check, sql } of wrongs) {
+      it(`sees ${what} in Postgres`, async () => {
+        const client = new pg.Client({ connectionString: urlOf() });
+        await client.connect();
+        const failing = await spoilDatabase(client, tables, sql);
+        await client.end();
+        assert.ok(failing.includes(check), `failing: ${failing}`);
+      });
+    }
   }
 
   it('sees nothing once all of that is undone', async () => {
@@ -240,14 +357,17 @@ describe('the checker, which imports nothing of what it checks', () => {
   });
 
   it('has a test here for each of its checks', () => {
-    const seen = [...inRoot.map(({ check }) => check), ...inDatabase.map(([, check]) => check)];
+    const seen = [...inRoot, ...inDatabase, ...inSchema, ...inWords].map(({ check }) => check);
     const unseen = checks.map(({ name }) => name).filter((name) => !seen.includes(name));
-    assert.deepEqual(unseen, ['retention']);
+    assert.deepEqual(unseen, []);
   });
 });
 
-async function spoilDatabase(client: pg.Client, sql: string): Promise<string[]> {
-  const tables = ['audit_events', 'operations', 'module_versions', 'reconciler_status'];
+async function spoilDatabase(
+  client: pg.Client,
+  tables: readonly string[],
+  sql: string,
+): Promise<string[]> {
   for (const table of tables) await client.query(`create table saved_${table} as table ${table}`);
   try {
     await client.query(sql);

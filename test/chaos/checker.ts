@@ -15,8 +15,35 @@ import {
   retention,
   statusConverged,
 } from './check-disk.ts';
-import { acknowledged, auditChain, auditFile, events } from './check-events.ts';
+import { acknowledged, auditChain, auditFile, events, operatorEvents } from './check-events.ts';
+import {
+  applicationFollows,
+  handlersOnce,
+  ringOperations,
+  ringSteps,
+  schemaFollows,
+  schemaOnce,
+} from './check-ring.ts';
 import { type LockFile, readServed, type Served } from './read-root.ts';
+
+/** A lock that may be served: as a commit has it, but for modules that are held as others have them. */
+export interface WantedLock {
+  readonly commit: string;
+  /** Alias → the commit whose lock has the version that it is held at. */
+  readonly held?: Readonly<Record<string, string>>;
+}
+
+/** Where a root has to stand once a pass has ended by itself. */
+export interface Standing {
+  readonly lock: WantedLock;
+  /** The branch's tip as it was last seen, and the last commit that the root was converged to. */
+  readonly commit: string;
+  readonly state: 'converged' | 'held' | 'unreachable';
+  /** Of `last_error`; a beginning, since there is more than one way to be away. */
+  readonly error: string | null;
+  /** The version of Orders that is then served, where the state alone does not tell that it is over. */
+  readonly orders?: string;
+}
 
 /** What a checker is told of a root; all else it finds out by itself. */
 export interface Subject {
@@ -24,9 +51,18 @@ export interface Subject {
   readonly ring: string;
   /** A repository that has every commit that was ever pushed. */
   readonly repository: string;
-  /** The commits whose lock may be served: the one before and the one being gone to. */
-  readonly allowed: readonly string[];
+  /** The locks that may be served: of before, of what is tried, and of what has to come of it. */
+  readonly allowed: readonly WantedLock[];
+  readonly expected: Standing;
   readonly databaseUrl: string | undefined;
+  /** The application's database; undefined where migrations are not run. */
+  readonly migrationsUrl?: string | undefined;
+  /** The version of Orders that the application beside has loaded; undefined where there is none. */
+  readonly loaded?: (() => string | undefined) | undefined;
+  /** What people asked on this root so far, in order: `hold orders 1.0.0`. */
+  readonly asked?: readonly string[];
+  /** A handler that has to have run for the ring: `onUpgrade 1.0.1`. */
+  readonly handled?: string | undefined;
   /** What was damaged on purpose and need not be whole before it is repaired. */
   readonly damage?: Damage | undefined;
   /** Whether gc was told to keep nothing but what is current. */
@@ -81,6 +117,13 @@ export const checks: readonly Check[] = [
   { name: 'audit chain', moment: 'killed', run: auditChain },
   { name: 'audited before acknowledged', moment: 'killed', run: acknowledged },
   { name: 'one event a change', moment: 'settled', run: events },
+  { name: 'one event an act', moment: 'settled', run: operatorEvents },
+  { name: 'schema once', moment: 'killed', run: schemaOnce },
+  { name: 'schema follows', moment: 'settled', run: schemaFollows },
+  { name: 'handlers once', moment: 'settled', run: handlersOnce },
+  { name: 'steps of the ring', moment: 'settled', run: ringSteps },
+  { name: 'operations of the ring', moment: 'settled', run: ringOperations },
+  { name: 'application follows', moment: 'settled', run: applicationFollows },
   { name: 'audit.sqlite', moment: 'settled', run: auditFile },
   { name: 'events in Postgres', moment: 'settled', run: databaseEvents },
   { name: 'operations in Postgres', moment: 'settled', run: databaseOperations },

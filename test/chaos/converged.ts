@@ -1,16 +1,21 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Standing } from './checker.ts';
 
-/** Asks whether a root says, later than now, that it has converged to a commit and sent its events. */
-export function convergesFromNow(root: string, commit: string): () => boolean {
+/** Asks whether a root says, later than now, that it has got where it should and sent its events. */
+export function convergesFromNow(root: string, { commit, state, orders }: Standing): () => boolean {
   const since = Date.now();
   const path = join(root, 'status.json');
   return () => {
     try {
       if (statSync(path).mtimeMs < since) return false;
       const status = JSON.parse(readFileSync(path, 'utf8'));
-      const { state, converged_commit, outbox_pending } = status;
-      return state === 'converged' && converged_commit === commit && outbox_pending === 0;
+      const isThere =
+        status.state === state &&
+        status.converged_commit === commit &&
+        (orders === undefined || (status.modules.orders === orders && status.operation === null));
+      // Without a database nothing waits for it.
+      return isThere && (status.outbox_pending ?? 0) === 0;
     } catch {
       return false;
     }

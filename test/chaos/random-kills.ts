@@ -1,13 +1,16 @@
+import type { Arrangement, Phase } from './arrangement.ts';
 import {
   type ChaosPlatform,
   type ChaosRoot,
   createChaosPlatform,
   createRoot,
   reconcileArguments,
+  removeDirectory,
   removeRoot,
+  type Surroundings,
   subjectOf,
 } from './chaos-ring.ts';
-import { checkRoot, type Moment, shown } from './checker.ts';
+import { checkRoot, type Moment, type Standing, shown, type WantedLock } from './checker.ts';
 import { convergesFromNow } from './converged.ts';
 import {
   type Fault,
@@ -16,9 +19,10 @@ import {
   type Step,
   waitForGroups,
 } from './faulty-process.ts';
-import { type Arrangement, life, type Phase } from './phases.ts';
+import { life } from './life.ts';
 import { type Random, randomFrom } from './random.ts';
 import { readAuditJournal } from './read-audit.ts';
+import { readServed } from './read-root.ts';
 
 export interface KillOptions {
   readonly kills: number;
@@ -76,6 +80,21 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
 
 class Broken extends Error {}
 
+/** What lives have around them, in turn. */
+const surroundings: readonly Surroundings[] = ['full', 'alone', 'bare'];
+
+/** How a pass ends that got where it should. */
+export const exitCodes: Readonly<Record<Standing['state'], number>> = {
+  converged: 0,
+  held: 1,
+  unreachable: 3,
+};
+
+function mayPlay({ needs }: Phase, { application, databaseUrl }: ChaosRoot): boolean {
+  if (needs === 'application') return application !== undefined;
+  return needs === undefined || databaseUrl !== undefined;
+}
+
 class Worker {
   readonly #options: KillOptions;
   readonly #tally: Tally;
@@ -93,17 +112,11 @@ class Worker {
   }
 
   async work(): Promise<void> {
-    const platform = await createChaosPlatform();
-    let kept = false;
     try {
-      for (let lives = 0; !this.#isOver(); lives++) await this.#live(platform, lives);
+      for (let lives = 0; !this.#isOver(); lives++) await this.#live(lives);
     } catch (error) {
-      kept = true;
       this.#tally.failure ??=
         error instanceof Broken ? error.message : `the harness failed: ${(error as Error).stack}`;
-    } finally {
-      await platform.close();
-      if (!kept) removeRoot({ root: platform.directory });
     }
   }
 
@@ -112,15 +125,28 @@ class Worker {
     return kills >= this.#options.kills || failure !== undefined || Date.now() > this.#until;
   }
 
-  async #live(platform: ChaosPlatform, lives: number): Promise<void> {
-    const link = lives % 2 === this.#index % 2 ? 'symlink' : 'hardlink';
-    const root = await createRoot(platform, `root-${this.#index}-${lives}`, link);
-    for (const phase of life) {
-      if (this.#isOver()) break;
-      await this.#play(platform, root, phase);
+  /** Each on a platform of its own, which is kept when something was wrong. */
+  async #live(lives: number): Promise<void> {
+    const turn = this.#index + lives;
+    const around = surroundings[turn % surroundings.length] ?? 'full';
+    const platform = await createChaosPlatform(around);
+    const root = await createRoot(
+      platform,
+      `root-${this.#index}-${lives}`,
+      turn % 2 === 0 ? 'symlink' : 'hardlink',
+    );
+    try {
+      for (const phase of life) {
+        if (this.#isOver()) break;
+        if (mayPlay(phase, root)) await this.#play(platform, root, phase);
+      }
+      this.#tally.events += (await readAuditJournal(root.root)).events.length;
+      await removeRoot(root);
+      removeDirectory(platform.directory);
+    } finally {
+      await root.close();
+      await platform.close();
     }
-    this.#tally.events += (await readAuditJournal(root.root)).events.length;
-    removeRoot(root);
   }
 
   /** Arranges a phase, kills in it, kills the recovery as often as chance wills, then settles. */
@@ -148,21 +174,26 @@ class Worker {
       args: this.#arguments(platform, root, arrangement, '--once'),
     });
     await waitForGroups([...groups, settled.group]);
-    if (settled.code !== 0) {
+    if (settled.code !== exitCodes[arrangement.expected.state]) {
       this.#fail(root, `${phase.name}: a restart ended with ${settled.code}`, [settled.stderr]);
     }
     this.#tally.recoveries += 1;
     await this.#check(platform, root, arrangement, 'settled', `${phase.name}, settled`);
-    root.commit = arrangement.commit;
+    const served = await readServed(root.root);
+    const { allowed } = subjectOf(platform, root, arrangement);
+    const isShown = ({ commit }: WantedLock) =>
+      typeof served === 'object' && served.facts.commit === commit;
+    root.shown = allowed.findLast(isShown);
+    root.standing = arrangement.expected;
   }
 
   #arguments(
     platform: ChaosPlatform,
     root: ChaosRoot,
-    { args = [] }: Arrangement,
+    { args = [], repo = platform.repo }: Arrangement,
     ...mode: readonly string[]
   ): string[] {
-    return reconcileArguments(platform, root, ...mode, '--database-url', root.databaseUrl, ...args);
+    return reconcileArguments({ repo }, root, ...mode, ...args);
   }
 
   async #runKilled(
@@ -180,12 +211,13 @@ class Worker {
       root: root.root,
       args: this.#arguments(platform, root, arrangement, ...mode),
       ...(length !== undefined && chooseKill(random, length)),
-      ...(isWatch && { isDone: convergesFromNow(root.root, arrangement.commit) }),
+      ...(isWatch && { isDone: convergesFromNow(root.root, arrangement.expected) }),
     });
     if (end.hung) this.#fail(root, `${name}: the program hung`, [end.stderr]);
     if (end.signal !== 'SIGKILL') {
       this.#tally.lengths.set(name, { steps: end.steps.length, ms: end.ms });
-      if (end.code !== 0) this.#fail(root, `${name} ended with ${end.code}`, [end.stderr]);
+      const code = isWatch ? 0 : exitCodes[arrangement.expected.state];
+      if (end.code !== code) this.#fail(root, `${name} ended with ${end.code}`, [end.stderr]);
     }
     return end;
   }
@@ -193,13 +225,12 @@ class Worker {
   async #check(
     platform: ChaosPlatform,
     root: ChaosRoot,
-    { commit, damage, keepsOne = false }: Arrangement,
+    arrangement: Arrangement,
     moment: Moment,
     what: string,
   ): Promise<void> {
     // After settling, nothing is excused by what was damaged before, but a repair may be an event.
-    const subject = { ...subjectOf(platform, root, commit), keepsOne, damage };
-    const { violations, ran } = await checkRoot(subject, moment);
+    const { violations, ran } = await checkRoot(subjectOf(platform, root, arrangement), moment);
     this.#tally.checks += ran;
     if (violations.length > 0) this.#fail(root, what, violations.map(shown));
   }
@@ -245,5 +276,10 @@ function placeOf({ struck, steps, signal }: FaultyEnd, { server }: ChaosPlatform
     return file.replace(/^(.*?)\.?([a-z]+\.json)\.[0-9a-f]{12}\.tmp$/, '$1$2');
   }
   if (step.target === new URL(server.url).port) return 'git server';
-  return step.target === new URL(root.databaseUrl).port ? 'Postgres' : 'network';
+  if (root.application !== undefined && step.target === new URL(root.application.url).port) {
+    return 'application';
+  }
+  const database = root.databaseUrl ?? root.migrationsUrl;
+  const isDatabase = database !== undefined && step.target === new URL(database).port;
+  return isDatabase ? 'Postgres' : 'network';
 }

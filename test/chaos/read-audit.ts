@@ -90,33 +90,48 @@ export interface VisibleOperation {
   readonly from: number | null;
   readonly to: number;
   readonly commit: unknown;
+  /** Whether it went back to where it came from. */
+  readonly isReverted: boolean;
   readonly steps: readonly JournalEvent[];
+  /** Its steps taken back; none unless it was reverted. */
+  readonly undone: readonly JournalEvent[];
   readonly saidSteps: unknown;
 }
 
 const stepActions = new Set(['install', 'upgrade', 'downgrade', 'repair', 'remove']);
+const visibleOutcomes = new Set(['succeeded', 'superseded', 'reverted']);
 
 /** Every event that says that a generation became visible, with the steps of its operation. */
 export function visibleOperations(events: readonly JournalEvent[]): VisibleOperation[] {
   return events.flatMap(({ action, outcome, operationId, detail }) => {
     const to = detail['to_generation'];
     const from = detail['from_generation'];
-    if (action !== 'operation' || outcome !== 'succeeded' || typeof to !== 'number') return [];
-    const steps = events.filter(
-      (event) =>
-        event.operationId === operationId &&
-        stepActions.has(event.action) &&
-        event.outcome === 'succeeded',
-    );
+    if (action !== 'operation' || !visibleOutcomes.has(outcome) || typeof to !== 'number') {
+      return [];
+    }
+    const stepsOf = (wanted: string) =>
+      events.filter(
+        (event) =>
+          event.operationId === operationId &&
+          stepActions.has(event.action) &&
+          event.outcome === wanted,
+      );
     return [
       {
         id: operationId,
         from: typeof from === 'number' ? from : null,
         to,
         commit: detail['commit'],
-        steps,
+        isReverted: outcome === 'reverted',
+        steps: stepsOf('succeeded'),
+        undone: stepsOf('reverted'),
         saidSteps: detail['steps'],
       },
     ];
   });
+}
+
+/** What `current` showed after an operation. */
+export function endOf({ isReverted, from, to }: VisibleOperation): number | null {
+  return isReverted ? from : to;
 }

@@ -1,13 +1,14 @@
-// npm run test:chaos [-- --kills 500 --seed N --workers 2 --stride 1 --steps 1-999]: kills reconcilers at
-// random moments, then lets every single step of an upgrade and of an installation fail and be the last,
-// and checks every promise from outside after each. Exits 1 when one was broken. With --kills 0 only the
+// npm run test:chaos [-- --kills 500 --seed N --workers 2 --stride 1 --steps 1-999 --scenario NAME]: kills
+// reconcilers at random moments, then lets every single step of each scenario fail and be the last, and
+// checks every promise from outside after each. Exits 1 when one was broken. With --kills 0 only the
 // sweeps run, with --stride 0 only the kills; --stride 5 takes every fifth step, --steps only those
 // between. All end after --minutes (60) each, done or not. The program is this checkout's build, or what
 // CHAOS_PROGRAM names.
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../support/postgres.ts';
 import { killAtRandom } from './random-kills.ts';
-import { type Scenario, sweepSteps } from './sweep.ts';
+import { type Scenario, scenarios } from './scenarios.ts';
+import { sweepSteps } from './sweep.ts';
 
 const { values } = parseArgs({
   options: {
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '60' },
     stride: { type: 'string', default: '1' },
     steps: { type: 'string' },
+    scenario: { type: 'string' },
   },
 });
 const [kills, seed, workers, stride] = [
@@ -31,8 +33,9 @@ process.env['RINGLOCK_TEST_POSTGRES'] = postgres.url;
 let failed = false;
 try {
   if (kills > 0) await randomKills();
-  for (const scenario of ['upgrade', 'install'] as const) {
-    if (stride > 0 && !failed) await sweep(scenario);
+  for (const scenario of scenarios) {
+    const isWanted = values.scenario === undefined || values.scenario === scenario;
+    if (stride > 0 && isWanted && !failed) await sweep(scenario);
   }
 } finally {
   await postgres.stop();
@@ -78,7 +81,7 @@ async function sweep(scenario: Scenario): Promise<void> {
   for (const failure of report.failures) console.error(failure);
   failed ||= report.failures.length > 0;
   console.log(
-    `sweep of an ${scenario}: ${report.steps} steps, ${report.reads} reads, ${report.cases} cases (${report.struck} struck), ${report.checks} checks, ${report.failures.length} violations, ${seconds(startedAt)} s`,
+    `sweep of ${scenario}: ${report.steps} steps, ${report.reads} reads, ${report.cases} cases (${report.struck} struck), ${report.checks} checks, ${report.failures.length} violations, ${seconds(startedAt)} s`,
   );
 }
 

@@ -1,23 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import pg from 'pg';
-import { deploy, release } from '../support/deploy.ts';
+import type { Arrangement } from './arrangement.ts';
 import {
   type ChaosPlatform,
   type ChaosRoot,
   copyRoot,
   createChaosPlatform,
-  createRoot,
   reconcileArguments,
+  removeDirectory,
   removeRoot,
   subjectOf,
 } from './chaos-ring.ts';
 import { checkRoot, shown } from './checker.ts';
 import { convergesFromNow } from './converged.ts';
 import { type Fault, type FaultyEnd, runFaulty, waitForGroups } from './faulty-process.ts';
-
-/** The first installation of a platform, or an upgrade of one module of a root that serves. */
-export type Scenario = 'install' | 'upgrade';
+import { exitCodes } from './random-kills.ts';
+import { type Prepared, prepare, type Scenario, surroundingsOf } from './scenarios.ts';
 
 export interface SweepOptions {
   readonly scenario: Scenario;
@@ -52,22 +51,17 @@ interface Case {
   readonly way: Way;
 }
 
-/** What is about to happen to a root. */
-interface Prepared {
-  readonly platform: ChaosPlatform;
-  readonly root: ChaosRoot;
-  readonly commit: string;
-}
-
 /** What a watch leaves for the next start to remove, or for its next report to say. */
 const leftForLater = ['nothing left over', 'object database', 'status in Postgres'];
 
 /** Lets one step after another fail, and be the last, each on a copy of one root. */
 export async function sweepSteps(options: SweepOptions): Promise<SweepReport> {
-  const platform = await createChaosPlatform();
+  const platform = await createChaosPlatform(surroundingsOf(options.scenario));
   const failures: string[] = [];
+  let prepared: Prepared | undefined;
   try {
-    const sweep = new Sweep(await prepare(platform, options.scenario));
+    prepared = await prepare(platform, options.scenario);
+    const sweep = new Sweep(prepared);
     const { steps, reads } = await sweep.count();
     const cases = casesOf(options, steps, reads);
     let done = 0;
@@ -82,8 +76,9 @@ export async function sweepSteps(options: SweepOptions): Promise<SweepReport> {
     await Promise.all(Array.from({ length: options.workers }, work));
     return { steps, reads, cases: done, struck: sweep.struck, checks: sweep.checks, failures };
   } finally {
+    await prepared?.root.close();
     await platform.close();
-    if (failures.length === 0) removeRoot({ root: platform.directory });
+    if (failures.length === 0) removeDirectory(platform.directory);
   }
 }
 
@@ -102,32 +97,14 @@ function casesOf(
   });
 }
 
-async function prepare(platform: ChaosPlatform, scenario: Scenario): Promise<Prepared> {
-  const root = await createRoot(platform, 'prepared', 'symlink');
-  const first = platform.platform.git('rev-parse', 'HEAD');
-  if (scenario === 'install') return { platform, root, commit: first };
-  const { code, stderr, group } = await runFaulty({
-    cwd: root.root,
-    root: root.root,
-    args: argumentsOf(platform, root, '--once'),
-  });
-  await waitForGroups([group]);
-  const { violations } = await checkRoot(subjectOf(platform, root, first), 'settled');
-  if (code !== 0 || violations.length > 0) {
-    throw new Error(`the first pass: ${code} ${stderr} ${violations.map(shown)}`);
-  }
-  release(platform.platform, 'Orders', '1.0.1');
-  const commit = deploy(platform.platform, 'Orders 1.0.1');
-  return { platform, root: { ...root, commit: first }, commit };
-}
-
+/** Everything is collected as soon as it may be, so that this is among the steps. */
 function argumentsOf(
   platform: ChaosPlatform,
   root: ChaosRoot,
   ...mode: readonly string[]
 ): string[] {
   const gc = ['--keep-generations', '1', '--retain-for', '1ms'];
-  return reconcileArguments(platform, root, ...mode, '--database-url', root.databaseUrl, ...gc);
+  return reconcileArguments(platform, root, ...mode, ...gc);
 }
 
 class Sweep {
@@ -143,7 +120,7 @@ class Sweep {
     const root = await this.#copy('counted');
     const end = await this.#run(root, '--once', undefined);
     await waitForGroups([end.group]);
-    removeRoot(root);
+    await removeRoot(root);
     return { steps: end.steps.length, reads: end.reads };
   }
 
@@ -155,18 +132,22 @@ class Sweep {
     const of = way === 'throw at a read' ? 'read' : 'step';
     const end = await this.#run(root, isWatch ? '--watch' : '--once', { of, at, how });
     if (end.struck !== undefined) this.struck += 1;
-    const words = await this.#check(root, 'killed', way === 'kill' ? [] : wrongEnd(end));
+    const words = await this.#check(
+      root,
+      'killed',
+      way === 'kill' ? [] : wrongEnd(end, this.#prepared.arrangement),
+    );
     if (isWatch && end.code === 0) {
       await waitForGroups([end.group]);
       words.push(...(await this.#check(root, 'settled', [], leftForLater)));
     }
     const healthy = await this.#run(root, '--once', undefined);
     await waitForGroups([end.group, healthy.group]);
-    const wrong =
-      healthy.code === 0 ? [] : [`a restart ended with ${healthy.code}: ${healthy.stderr}`];
+    const isRight = healthy.code === exitCodes[this.#prepared.arrangement.expected.state];
+    const wrong = isRight ? [] : [`a restart ended with ${healthy.code}: ${healthy.stderr}`];
     words.push(...(await this.#check(root, 'settled', wrong)));
     if (words.length === 0) {
-      removeRoot(root);
+      await removeRoot(root);
       return [];
     }
     const { kind, operation, target } = end.struck ?? {};
@@ -180,37 +161,38 @@ class Sweep {
     words: readonly string[],
     except: readonly string[] = [],
   ): Promise<string[]> {
-    const { platform, commit } = this.#prepared;
-    const subject = subjectOf(platform, root, commit);
+    const { platform, arrangement } = this.#prepared;
+    const subject = subjectOf(platform, root, arrangement);
     const { violations, ran } = await checkRoot(subject, moment, except);
     this.checks += ran;
     return [...words, ...violations.map((violation) => `${moment}: ${shown(violation)}`)];
   }
 
   #run(root: ChaosRoot, mode: '--once' | '--watch', fault: Fault | undefined): Promise<FaultyEnd> {
-    const { platform, commit } = this.#prepared;
+    const { platform, arrangement } = this.#prepared;
     const interval = mode === '--watch' ? ['--interval', '200ms'] : [];
     return runFaulty({
       cwd: root.root,
       root: root.root,
       args: argumentsOf(platform, root, mode, ...interval),
       ...(fault && { fault }),
-      ...(mode === '--watch' && { isDone: convergesFromNow(root.root, commit) }),
+      ...(mode === '--watch' && { isDone: convergesFromNow(root.root, arrangement.expected) }),
     });
   }
 
   async #copy(name: string): Promise<ChaosRoot> {
     const { root, platform } = this.#prepared;
-    const databaseUrl = await copyDatabase(root.databaseUrl);
-    return copyRoot(root, join(platform.directory, name), databaseUrl);
+    return copyRoot(root, join(platform.directory, name), copyDatabase);
   }
 }
 
 /** One step that fails is the environment's failure, told without a stack trace, or got over. */
-function wrongEnd({ code, signal, stderr, hung }: FaultyEnd): string[] {
+function wrongEnd({ code, signal, stderr, hung }: FaultyEnd, { expected }: Arrangement): string[] {
   const words: string[] = [];
+  const right = [0, 3, exitCodes[expected.state]];
   if (hung) words.push('the program hung');
-  else if (code !== 0 && code !== 3) words.push(`it ended with ${code ?? signal}: ${stderr}`);
+  else if (code === null || !right.includes(code))
+    words.push(`it ended with ${code ?? signal}: ${stderr}`);
   if (/\n\s+at /.test(stderr)) words.push(`it printed a stack trace: ${stderr}`);
   return words;
 }
