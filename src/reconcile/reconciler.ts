@@ -1,65 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
-import type { AuditLog } from '../audit/audit-log.ts';
 import type { Actor } from '../audit/event.ts';
-import type { Outbox } from '../audit/outbox.ts';
 import { environmentFailed, RinglockError } from '../errors.ts';
-import type { ObjectDatabase } from '../git/object-database.ts';
-import type { Remote } from '../git/remote.ts';
 import type { Settings } from '../repo/settings.ts';
-import type { ModuleSource } from '../source/module-source.ts';
 import { generationDrift } from '../store/drift.ts';
-import type { UnfinishedOperation } from '../store/journal.ts';
-import type { Root } from '../store/root.ts';
 import type { RootStatus } from '../store/status-file.ts';
-import { Application, type ApplicationOptions } from './application.ts';
+import { Application } from './application.ts';
 import { BranchFollower, type Target } from './branch-follower.ts';
 import { blockedBy, type Decision, decide } from './decide.ts';
-import { endOpenChange, type OpenChangeParts } from './end-open-change.ts';
-import type { Log } from './log.ts';
-import { Operation, type OperationParts, type PlannedOperation } from './operation.ts';
+import { DecisionExecutor } from './decision-executor.ts';
 import { type OperationFacts, operationEvent, operatorEvent } from './operation-events.ts';
 import { readRequests } from './operator-requests.ts';
-import { planOperation } from './plan-operation.ts';
-import type { RingMembership } from './ring/ring-membership.ts';
+import type { ReconcilerParts, ReconcilerSettings } from './reconciler-parts.ts';
 import { OperationStopped } from './ring/ring-operation.ts';
-import type { StatusKeeper } from './status-keeper.ts';
 import { takeRequest } from './take-request.ts';
 import { upkeep } from './upkeep.ts';
-
-export interface ReconcilerSettings {
-  readonly ring: string;
-  readonly replica: string;
-  readonly branch: string;
-  /** Goes to a commit that does not descend from the last one. */
-  readonly allowRewind: boolean;
-  /** The platform this image really is; undefined takes the lock's word. */
-  readonly platform: string | undefined;
-  /** How often every byte on disk is compared with its digest. */
-  readonly contentCheckMs: number;
-  /** Leaves the schema of the application's database alone. */
-  readonly skipMigrations: boolean;
-  readonly application: ApplicationOptions;
-}
-
-/** What a reconciler works with; opened and closed by its owner. */
-export interface ReconcilerParts {
-  readonly root: Root;
-  readonly database: ObjectDatabase;
-  readonly remote: Remote;
-  /** @param have trees that are replaced: a new version need not bring again what it shares with them */
-  readonly sourcesFor: (settings: Settings, have: readonly string[]) => readonly ModuleSource[];
-  readonly audit: AuditLog;
-  readonly outbox: Outbox;
-  readonly status: StatusKeeper;
-  readonly membership: RingMembership;
-  /** The application's database for migrations; undefined where the pod has none. */
-  readonly migrationsUrl: () => Promise<string | undefined>;
-  /** Until the branch should be looked at again; undefined when one pass is all there is. */
-  readonly nextLook: ((signal: AbortSignal) => Promise<void>) | undefined;
-  readonly log: Log;
-  readonly now: () => Date;
-}
 
 /** Alias → what differs on disk, in words. */
 type Drift = ReadonlyMap<string, string>;
@@ -78,6 +33,7 @@ export class Reconciler {
   readonly #settings: ReconcilerSettings;
   readonly #parts: ReconcilerParts;
   readonly #branch: BranchFollower;
+  readonly #executor: DecisionExecutor;
   /** The tip that was last found converged, in this process: an unchanged branch needs no more. */
   #convergedTip: string | undefined;
   /** What was learned since then (a hold, a retry, an operation left open) needs a whole pass. */
@@ -87,17 +43,12 @@ export class Reconciler {
   /** What a process before had taken and not yet done is found by one pass, also with git away. */
   #hasGoneOn = false;
   #lastContentCheck = 0;
-  /** Ends the operation under way, so that everybody plans again. */
-  #stop: AbortController | undefined;
-  /** Asked for in this pass, before there was an operation to end. */
-  #interruption: OperationStopped | undefined;
-  /** The last one that was begun. */
-  #operation: PlannedOperation | undefined;
 
   constructor(settings: ReconcilerSettings, parts: ReconcilerParts) {
     this.#settings = settings;
     this.#parts = parts;
     this.#branch = new BranchFollower({ ...settings, ...parts, memory: parts.membership.memory });
+    this.#executor = new DecisionExecutor(settings, parts, this.#branch, () => this.heardNews());
   }
 
   get ring(): string {
@@ -113,8 +64,7 @@ export class Reconciler {
   interrupt(reason: string, isAsked = false): void {
     this.#isDirty = true;
     this.#isAsked ||= isAsked;
-    this.#interruption = new OperationStopped(reason);
-    this.#stop?.abort(this.#interruption);
+    this.#executor.interrupt(reason);
   }
 
   /**
@@ -132,7 +82,7 @@ export class Reconciler {
     // The disk is looked at while the server answers.
     const drift = this.#findDrift();
     drift.catch(() => {}); // whoever awaits it reports it
-    this.#interruption = undefined;
+    this.#executor.begin();
     try {
       await this.#takeRequests();
       return await this.#reconcileCommit(drift, signal);
@@ -151,7 +101,7 @@ export class Reconciler {
   async #takeRequests(): Promise<void> {
     const { root, membership, audit, log, status } = this.#parts;
     const { ring, replica } = this.#settings;
-    const who = { ring, replica, changes: this.#operation?.target?.changes };
+    const who = { ring, replica, changes: this.#executor.lastTarget?.changes };
     const requests = await readRequests(root.path);
     for (const { request, done } of requests) {
       const taken = await takeRequest(request, membership, who);
@@ -197,7 +147,7 @@ export class Reconciler {
     const isSettled = tip === this.#convergedTip && !this.#isDirty && !status.current.degraded;
     if (isSettled && (await drift).size === 0) {
       await status.unchanged(tip);
-      void membership.syncNowAndThen(this.#onNews);
+      void membership.syncNowAndThen(() => this.heardNews());
       return 'done';
     }
     // What is learned from here on is for the next pass.
@@ -227,17 +177,13 @@ export class Reconciler {
         target,
         decision,
         facts: this.#facts({ name: 'ringlock', commit: tip }),
-        plan: () => this.#plan(target, decision, undefined, undefined),
+        plan: () => this.#executor.plan(target, decision),
         signal,
       },
     );
     if (await membership.sync()) this.#isDirty = true;
     return 'done';
   }
-
-  readonly #onNews = () => {
-    this.#isDirty = true;
-  };
 
   /** With the database away a person's hold is obeyed by itself: the rest of a plan may have to wait. */
   async #obeyAtOnce(drift: Drift, signal: AbortSignal): Promise<void> {
@@ -254,7 +200,7 @@ export class Reconciler {
   async #rememberFailure({ message }: RinglockError): Promise<void> {
     const { membership } = this.#parts;
     await membership.sync();
-    const target = this.#operation?.target;
+    const target = this.#executor.lastTarget;
     if (target === undefined || target.isForced || membership.connection === 'database') return;
     const { changes, commit } = target;
     if (changes.length > 0)
@@ -311,166 +257,9 @@ export class Reconciler {
       sourcesFor,
     });
     status.remembers(memory, this.#settings.branch, decision.desired.held);
-    const rebuild = drift.get(generationDrift);
-    const isExecuted = await this.#execute(target, decision, rebuild, signal);
+    const how = { isAsked: this.#isAsked, rebuild: drift.get(generationDrift) };
+    const isExecuted = await this.#executor.execute(target, decision, how, signal);
     return { ...decision, isExecuted };
-  }
-
-  async #plan(
-    target: Target,
-    decision: Decision,
-    rebuild: string | undefined,
-    resumed: string | undefined,
-  ): Promise<PlannedOperation> {
-    return planOperation(
-      { ...this.#settings, ...this.#parts },
-      {
-        target,
-        decision,
-        rebuild,
-        facts: this.#facts(target.actor, resumed),
-        isResumed: resumed !== undefined,
-        isAsked: this.#isAsked,
-        isBehind: await this.#isBehind(target),
-      },
-    );
-  }
-
-  /** The ring has gone on to a commit that this replica does not know: it takes nobody back. */
-  async #isBehind({ commit, isKnown }: Target): Promise<boolean> {
-    const anchor = this.#parts.membership.memory.anchor(this.#settings.branch);
-    if (isKnown && !this.#isAsked) return true;
-    if (anchor === undefined || anchor === commit) return false;
-    return !(await this.#branch.isOlder(anchor, commit));
-  }
-
-  async #execute(
-    target: Target,
-    decision: Decision,
-    rebuild: string | undefined,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const { root, membership, log, status } = this.#parts;
-    const { steps } = decision.plan;
-    const open = root.journal.unfinished();
-    const isResumed =
-      open?.reverting === undefined &&
-      open?.prepared.gate?.target === decision.target.digest &&
-      steps.length === 0;
-    if (open !== undefined && !isResumed) {
-      await endOpenChange(this.#openChangeParts(target, open, signal), open);
-    }
-    const resumed = isResumed ? open?.prepared : undefined;
-    const planned = await this.#plan(target, decision, rebuild, resumed?.operationId);
-    if (planned.target === undefined && steps.length === 0 && rebuild === undefined) {
-      await this.#rememberGood(decision, target);
-      return false;
-    }
-    const startedAt = this.#parts.now();
-    const stop = new AbortController();
-    this.#stop = stop;
-    this.#operation = planned;
-    if (this.#interruption !== undefined) stop.abort(this.#interruption);
-    void this.#watchBranch(target, stop);
-    try {
-      await status.converging();
-      const parts = this.#operationParts(planned, signal, stop.signal);
-      const operation = new Operation(planned, parts);
-      const result =
-        resumed?.gate === undefined
-          ? await operation.run()
-          : await operation.resume(decision.target, resumed, resumed.gate.baseline);
-      if (planned.target === undefined) await this.#rememberGood(decision, target);
-      else status.degradedBy(result.degraded);
-    } finally {
-      stop.abort(new OperationStopped('it is over'));
-      this.#stop = undefined;
-    }
-    for (const { action, alias, from, to } of steps) {
-      log.info(`${action} ${alias}`, { from: from?.version, to: to?.version });
-    }
-    log.info('converged', {
-      generation: (await root.current())?.number,
-      commit: target.commit?.slice(0, 12),
-      by: target.actor.name,
-      ms: this.#parts.now().getTime() - startedAt.getTime(),
-    });
-    if (await membership.sync()) this.#isDirty = true;
-    return true;
-  }
-
-  /** A newer commit that says something else of the ring supersedes an operation not yet committed. */
-  async #watchBranch({ commit, committed }: Target, stop: AbortController): Promise<void> {
-    const { nextLook } = this.#parts;
-    if (nextLook === undefined || commit === null) return;
-    let seen = commit;
-    while (!stop.signal.aborted) {
-      await nextLook(stop.signal);
-      if (stop.signal.aborted) return;
-      // A server that is away supersedes nothing.
-      const tip: string = await this.#branch.observe().catch(() => seen);
-      if (tip === seen || (await this.#branch.saysTheSame(tip, committed))) {
-        seen = tip;
-        continue;
-      }
-      this.#isDirty = true;
-      stop.abort(new OperationStopped(`${this.#settings.branch} is at ${tip.slice(0, 12)} now`));
-    }
-  }
-
-  async #rememberGood(
-    { isNewForRing, isFirstStep, target, good }: Decision,
-    { isKnown }: Target,
-  ): Promise<void> {
-    const { membership } = this.#parts;
-    if (isKnown && good !== undefined) return;
-    const isMet = good === undefined && membership.connection !== 'away';
-    if (!isNewForRing || isFirstStep) return;
-    if (membership.connection !== 'alone' && !isMet) return;
-    const { lock, digest, commit } = target;
-    await membership.memory.markGood({ lock, digest, commit });
-  }
-
-  #operationParts(
-    planned: PlannedOperation,
-    ending: AbortSignal,
-    stop: AbortSignal,
-  ): OperationParts {
-    const signal = AbortSignal.any([ending, stop]);
-    const { root, audit, log, now, remote, membership, status } = this.#parts;
-    const { application: options, branch } = this.#settings;
-    return {
-      root,
-      audit,
-      application: new Application(options, planned.settings),
-      environment: options.environment,
-      repository: remote.url,
-      branch,
-      log,
-      now,
-      join: (target, how) =>
-        membership.join({
-          target,
-          ...how,
-          isOlder: (commit) => this.#branch.isOlder(commit, target.commit),
-          signal,
-          ending,
-        }),
-      onPhase: (phase, operation) => status.phase(phase, operation),
-      signal,
-      ending,
-    };
-  }
-
-  #openChangeParts(
-    { actor, committed: { settings } }: Target,
-    { prepared: { operationId } }: UnfinishedOperation,
-    signal: AbortSignal,
-  ): OpenChangeParts {
-    const facts = this.#facts(actor, operationId);
-    const rejoin: OpenChangeParts['rejoin'] = (target) =>
-      this.#parts.membership.rejoin({ target, signal, ending: signal });
-    return { ...this.#settings, ...this.#parts, settings, facts, signal, rejoin };
   }
 
   #facts(actor: Actor, operationId: string = uuidv7()): OperationFacts {
