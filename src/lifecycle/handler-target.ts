@@ -3,6 +3,7 @@ import { access, realpath, stat } from 'node:fs/promises';
 import { extname, join, sep } from 'node:path';
 import { type RinglockError, refused } from '../errors.ts';
 import type { LifecycleEvent, LifecycleHandler } from '../repo/module-manifest.ts';
+import { diskFailed } from '../store/disk-error.ts';
 import { harmless } from './handler-output.ts';
 
 export interface NamedHandler {
@@ -69,11 +70,15 @@ export async function handlerProgram(call: NamedHandler): Promise<HandlerProgram
 
 const nodeExtensions: ReadonlySet<string> = new Set(['.mjs', '.js', '.cjs']);
 
+const notThere: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
+
 async function realPath(call: NamedHandler, path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
+    // A disk that fails says nothing of the version.
+    if (!notThere.has(code)) throw diskFailed(error, path);
     throw refused(
       'handler-missing',
       `${call.event} of ${call.alias} names ${harmless(call.handler.run)}, which is not in ${call.codePath} (${code})`,

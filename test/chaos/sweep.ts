@@ -176,7 +176,7 @@ class Sweep {
       root: root.root,
       args: argumentsOf(platform, root, mode, ...interval),
       ...(fault && { fault }),
-      ...(mode === '--watch' && { isDone: convergesFromNow(root.root, arrangement.expected) }),
+      ...(mode === '--watch' && { isDone: convergesFromNow(root, arrangement.expected) }),
     });
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it, type TestContext } from 'node:test';
 import pg from 'pg';
-import { runFaulty } from '../chaos/faulty-process.ts';
+import { type Fault, runFaulty } from '../chaos/faulty-process.ts';
 import { serveApplication } from '../support/application.ts';
 import { deploy, push, readEvents, readStatusFile, release } from '../support/deploy.ts';
 import { fileRequest } from '../support/file-request.ts';
@@ -38,23 +38,26 @@ async function createPod(t: TestContext, ringUrl: string | undefined) {
   const schemaUrl = await createDatabase();
   const application = await serveApplication(t, root, ['1.1.0']);
   const environment = { DATABASE_URL: ringUrl, MIGRATIONS_DATABASE_URL: schemaUrl };
-  const pass = async (lastStep?: LastStep, where = repo) => {
-    const [matching, at] = lastStep ?? [];
+  const faultyPass = (fault: Fault | undefined, where = repo) => {
     const { url } = application;
     const args = ['reconcile', '--once', '--repo', where, '--root', root, '--ring', 'canary'];
-    const end = await runFaulty({
+    return runFaulty({
       cwd: root,
       root,
       args: [...args, '--health-url', url, '--notify-url', `${url}/reload`],
       environment,
-      ...(matching !== undefined &&
-        at !== undefined && { fault: { of: 'step', at, how: 'kill', matching } }),
+      ...(fault && { fault }),
     });
+  };
+  const pass = async (lastStep?: LastStep, where = repo) => {
+    const [matching = '', at = 1] = lastStep ?? [];
+    const kill = { of: 'step', at, how: 'kill', matching } as const;
+    const end = await faultyPass(lastStep && kill, where);
     assert.equal(end.signal, lastStep === undefined ? null : 'SIGKILL', end.stderr);
     return end;
   };
   assert.equal((await pass()).code, 0);
-  return { platform, root, schemaUrl, application, pass };
+  return { platform, root, schemaUrl, application, pass, faultyPass };
 }
 
 function addMigration(platform: Platform, version: string, directives: string): void {
@@ -125,5 +128,24 @@ describe('what is cut off at its end', { concurrency: 2 }, () => {
       wishes.map(({ module, to }) => `${module} ${to}`),
       ['orders 1.0.0'],
     );
+  });
+
+  it('a look at a handler: a disk that fails says nothing of its version', async (t) => {
+    const { platform, root, pass, faultyPass } = await createPod(t, undefined);
+    release(platform, 'Orders', '1.2.0');
+    const file = 'modules/Orders/module.json';
+    const lifecycle = { onUpgrade: { run: 'up.mjs', idempotent: true } };
+    platform.write({
+      [file]: JSON.stringify({ ...JSON.parse(platform.read(file)), lifecycle }),
+      'modules/Orders/up.mjs': 'console.log("up");\n',
+    });
+    deploy(platform, 'Orders 1.2.0');
+    const matching = '^realpath versions/orders/1\\.2\\.0-[0-9a-f]+/up\\.mjs';
+    const failed = await faultyPass({ of: 'read', at: 1, how: 'throw', matching });
+    assert.equal(failed.code, 3, failed.stderr);
+    assert.ok(failed.struck !== undefined);
+    const { code, stderr } = await pass();
+    assert.equal(code, 0, stderr);
+    assert.equal(servedVersion(root, 'Orders'), '1.2.0');
   });
 });

@@ -95,7 +95,9 @@ export class OperationStopped extends Error {
 /** Whether the work itself failed; anything else (a database that is away) is tried again. */
 export function isFailureOfWork(error: unknown): error is RinglockError {
   return (
-    error instanceof RinglockError && /^(migration|invalid-migration|handler)/.test(error.code)
+    error instanceof RinglockError &&
+    /^(migration|invalid-migration|handler)/.test(error.code) &&
+    error.code !== 'migration-unreadable'
   );
 }
 
