@@ -34,7 +34,7 @@ export class DecisionExecutor {
   #stop: AbortController | undefined;
   /** Asked for in this pass, before there was an operation to end. */
   #interruption: OperationStopped | undefined;
-  /** The last one that was begun. */
+  /** The last one that did not come to its end: it was stopped, or failed. */
   #last: PlannedOperation | undefined;
 
   constructor(
@@ -49,7 +49,7 @@ export class DecisionExecutor {
     this.#onNews = onNews;
   }
 
-  /** What the last operation was for; undefined for one that concerned this disk alone. */
+  /** What an operation was for that was stopped or failed; undefined for this disk's own affairs. */
   get lastTarget(): RingTarget | undefined {
     return this.#last?.target;
   }
@@ -158,7 +158,10 @@ export class DecisionExecutor {
     if (this.#interruption !== undefined) stop.abort(this.#interruption);
     void this.#watchBranch(target, stop);
     try {
-      return await run(new Operation(planned, this.#operationParts(planned, signal, stop.signal)));
+      const parts = this.#operationParts(planned, signal, stop.signal);
+      const result = await run(new Operation(planned, parts));
+      this.#last = undefined;
+      return result;
     } finally {
       stop.abort(new OperationStopped('it is over'));
       this.#stop = undefined;

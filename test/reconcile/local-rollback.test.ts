@@ -104,3 +104,21 @@ describe('a local rollback', { concurrency: 2 }, () => {
     assert.equal(servedVersion(root, 'Orders'), '1.1.0');
   });
 });
+
+describe('an abort', () => {
+  it('changes nothing when no operation is under way', async (t) => {
+    const { repo, root } = await createRoot(t);
+    startWatching(t, { repo, root }, ['--interval', '200ms']);
+    const { code, stderr } = await runCli(root, ['abort', '--root', root, '--reason', 'too slow']);
+    assert.equal(code, 0, stderr);
+    await waitUntil('it is told', () =>
+      readEvents(root).some(({ action }) => action === 'operator'),
+    );
+    assert.match(
+      JSON.stringify(readEvents(root).at(-1)),
+      /no operation of ring canary is under way/,
+    );
+    assert.equal(readStatusFile(root).state, 'converged');
+    assert.equal(servedVersion(root, 'Orders'), '1.0.2');
+  });
+});
