@@ -41,7 +41,15 @@ export async function planOperation(
   { target, decision, rebuild, facts, isResumed, isAsked }: OperationRequest,
 ): Promise<PlannedOperation> {
   const { settings } = target.committed;
-  const isForRing = isResumed || (await concernsRing(parts, settings, decision, isAsked));
+  // What the ring was on its way to is overtaken, also by what it runs already.
+  const { openTarget } = parts.membership;
+  const isOvertaking =
+    !target.isKnown &&
+    !decision.isFirstStep &&
+    openTarget !== undefined &&
+    openTarget !== decision.target.digest;
+  const isForRing =
+    isResumed || isOvertaking || (await concernsRing(parts, settings, decision, isAsked));
   return {
     plan: decision.plan,
     target: isForRing ? decision.target : undefined,

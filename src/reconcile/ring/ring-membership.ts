@@ -4,11 +4,12 @@ import { ensureSchema } from '../../audit/schema.ts';
 import { environmentFailed, RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
 import { DatabaseAbsence } from './database-absence.ts';
+import { readOpenTarget } from './operation-rows.ts';
 import { joinThroughPostgres, rejoinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
 import { announceNews } from './ring-news.ts';
 import type { RingOperation, RingTarget } from './ring-operation.ts';
-import { joinAlone, rejoinAlone } from './solo-ring.ts';
+import { joinAlone, readOpenTarget as readOpenTargetAlone, rejoinAlone } from './solo-ring.ts';
 
 export interface MembershipOptions {
   readonly ring: string;
@@ -42,6 +43,7 @@ export class RingMembership {
   readonly #options: MembershipOptions;
   #connection: Connection = 'alone';
   #failure: RinglockError | undefined;
+  #openTarget: string | undefined;
   readonly #absence: DatabaseAbsence;
   #syncing: Promise<boolean> | undefined;
 
@@ -49,6 +51,11 @@ export class RingMembership {
     this.memory = options.memory;
     this.#options = options;
     this.#absence = new DatabaseAbsence(options.directory);
+  }
+
+  /** What the ring is on its way to, as the last sync found it; undefined when it is not. */
+  get openTarget(): string | undefined {
+    return this.#openTarget;
   }
 
   /** As the last sync found it. */
@@ -176,11 +183,13 @@ export class RingMembership {
     const url = await this.#options.databaseUrl();
     if (url === undefined) {
       this.#connection = 'alone';
+      this.#openTarget = await readOpenTargetAlone(this.#options.directory);
       return false;
     }
     try {
       const isNews = await withDatabase(url, async (client) => {
         await ensureSchema(client);
+        this.#openTarget = await readOpenTarget(client, this.#options.ring);
         return this.memory.sync(client);
       });
       this.#connection = 'database';

@@ -12,6 +12,7 @@ import {
   interrupted,
   isFailureOfWork,
   type Outcome,
+  overtakenLock,
   type RingOperation,
   type RingTarget,
   type RingVerdict,
@@ -41,6 +42,8 @@ interface SoloStep {
 interface SoloFile {
   readonly id: string;
   readonly target: string;
+  /** The lock that it is for, in its byte form; absent in a file of the version before. */
+  readonly lock?: string;
   /** The lock before, in its byte form. */
   readonly previous: string | null;
   readonly isFinished: boolean;
@@ -61,14 +64,30 @@ export async function joinAlone(
   const found = await locked(options, async () => {
     const known = await readSteps(options.directory);
     if (known?.target === target.digest && !known.isFinished) return known;
-    const previous = target.previous === undefined ? null : formatLock(target.previous);
-    const begun = { id: uuidv7(), target: target.digest, previous, isFinished: false, steps: [] };
+    const before = leaving(target, known);
+    const previous = before === undefined ? null : formatLock(before);
+    const [id, lock] = [uuidv7(), formatLock(target.lock)];
+    const begun = { id, target: target.digest, lock, previous, isFinished: false, steps: [] };
     await writeSteps(options.directory, begun);
     return begun;
   });
   const previous =
     found.previous === null ? undefined : parseLock(found.previous, target.lock.ring);
   return new SoloRing(options, target, found.id, previous);
+}
+
+/** Also what an operation brought that is overtaken half-way: its migrations may have run. */
+function leaving(target: RingTarget, known: SoloFile | undefined): Lock | undefined {
+  if (known?.lock === undefined || known.isFinished) return target.previous;
+  const { ring } = target.lock;
+  const before = known.previous === null ? target.previous : parseLock(known.previous, ring);
+  return overtakenLock(before, parseLock(known.lock, ring));
+}
+
+/** The target of an operation that is open. */
+export async function readOpenTarget(directory: string): Promise<string | undefined> {
+  const known = await readSteps(directory);
+  return known === undefined || known.isFinished ? undefined : known.target;
 }
 
 /** Comes back to an operation that is to be ended here; undefined when the last one is another. */
