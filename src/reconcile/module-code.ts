@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { moduleManifestFile } from '../digest/module-files.ts';
-import { dependencyOrder, type GraphModule, type GraphModules } from '../repo/graph.ts';
+import { dependencyOrder } from '../repo/graph.ts';
 import type { Lock, LockEntry } from '../repo/lock.ts';
 import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
 import type { Root } from '../store/root.ts';
@@ -28,17 +28,6 @@ export async function readModuleCode(
   const text = await readFile(join(path, moduleManifestFile), 'utf8');
   const manifest = parseModuleManifest(text, `${alias} ${version}'s ${moduleManifestFile}`);
   return { alias, version, path, manifest, json: JSON.parse(text) };
-}
-
-/** Dependencies of a lock's modules; of one that the store does not have, none are known. */
-export async function readLockGraph(root: Root, lock: Lock | undefined): Promise<GraphModules> {
-  const graph = new Map<string, GraphModule>();
-  for (const [alias, entry] of lock?.modules ?? []) {
-    const code = await readModuleCode(root, alias, entry);
-    const unknown = { version: entry.version, platformRange: undefined, dependencies: new Map() };
-    graph.set(alias, { ...(code?.manifest ?? unknown), platformRange: undefined });
-  }
-  return graph;
 }
 
 /** The code of a lock's modules, dependencies first; what the store does not have is left out. */

@@ -14,10 +14,8 @@ import {
   ringHandlers,
   runReplicaHandlers,
 } from './application.ts';
-import { changedSteps } from './changed-steps.ts';
 import type { Log } from './log.ts';
 import { beginRevert, commitChange, makeVisible, type OpenChange } from './make-visible.ts';
-import { readLockGraph } from './module-code.ts';
 import {
   type EndParts,
   endCommitted,
@@ -309,21 +307,11 @@ export class Operation {
       : this.#revert(ring, change, verdict.reason);
   }
 
-  /** From what the ring ran when the operation began, so that it is the same for every replica. */
-  async #ringSteps({ joined, previous }: RingOperation): Promise<readonly Step[]> {
-    const { target } = this.#planned;
-    if (joined === 'committed' || target === undefined) return [];
-    const { root } = this.#parts;
-    const graphs = [
-      await readLockGraph(root, previous),
-      await readLockGraph(root, target.lock),
-    ] as const;
-    return changedSteps(previous, target.lock, graphs[1], graphs[0]);
-  }
-
   async #runHandlers(ring: RingOperation): Promise<void> {
     await this.#phase('handlers');
-    for (const work of await ringHandlers(this.#handlerFacts(), await this.#ringSteps(ring))) {
+    // What the ring has committed has had its handlers.
+    const steps = ring.joined === 'committed' ? [] : this.#planned.ringSteps;
+    for (const work of await ringHandlers(this.#handlerFacts(), steps)) {
       try {
         await ring.once(work);
       } catch (error) {

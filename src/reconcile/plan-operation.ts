@@ -44,7 +44,16 @@ export async function planOperation(
 ): Promise<PlannedOperation> {
   const { target, decision, rebuild, facts } = request;
   const { settings } = target.committed;
-  const isForRing = await concernsRing(parts, request);
+  // What the ring was on its way to is overtaken, also by what it runs already.
+  const { openTarget, connection } = parts.membership;
+  const isOvertaking =
+    !target.isKnown &&
+    !decision.isFirstStep &&
+    !request.isBehind &&
+    connection !== 'away' &&
+    openTarget !== undefined &&
+    openTarget !== decision.target.digest;
+  const isForRing = isOvertaking || (await concernsRing(parts, request));
   return {
     plan: decision.plan,
     target: isForRing ? decision.target : undefined,

@@ -1,5 +1,5 @@
 import type { ChaosPlatform, ChaosRoot } from './chaos-ring.ts';
-import type { Damage, Standing } from './checker.ts';
+import type { Damage, Standing, WantedLock } from './checker.ts';
 import { runFaulty, waitForGroups } from './faulty-process.ts';
 import type { Random } from './random.ts';
 
@@ -12,6 +12,8 @@ export interface Arrangement {
   readonly repo?: string;
   readonly damage?: Damage;
   readonly keepsOne?: boolean;
+  /** What may be served too: a commit that was cut off, and has been overtaken since. */
+  readonly overtaken?: WantedLock;
   /** A handler that has to have run for the ring in the end: `onUpgrade 1.0.1`. */
   readonly handled?: string;
 }

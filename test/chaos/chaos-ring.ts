@@ -167,14 +167,14 @@ export function removeDirectory(path: string): void {
 export function subjectOf(
   { platform }: ChaosPlatform,
   { root, databaseUrl, migrationsUrl, application, memory, asked, shown }: ChaosRoot,
-  { expected, damage, keepsOne = false, handled }: Arrangement,
+  { expected, overtaken, damage, keepsOne = false, handled }: Arrangement,
 ): Subject {
   const { lock, commit } = expected;
   return {
     root,
     ring,
     repository: platform.path,
-    allowed: [...(shown === undefined ? [] : [shown]), { commit }, lock],
+    allowed: [shown, overtaken, { commit }, lock].filter((one) => one !== undefined),
     expected,
     databaseUrl,
     migrationsUrl,

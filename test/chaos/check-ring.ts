@@ -102,12 +102,13 @@ export async function schemaFollows(observed: Observation): Promise<string[]> {
   return words;
 }
 
-/** Every attempt that was begun, by Postgres, or by the file of a ring that is alone. */
+/** Every attempt that was begun and not overtaken by a newer commit, by Postgres, or by the file of a ring that is alone. */
 async function attempts({ databaseUrl, root }: Observation): Promise<Attempt[]> {
   if (databaseUrl !== undefined) {
     return query<Attempt>(
       databaseUrl,
-      'select operation_id as operation, key, attempt, state from ring_steps',
+      `select operation_id as operation, key, attempt, s.state from ring_steps s
+       join ring_operations o on o.id = operation_id where o.state <> 'superseded'`,
     );
   }
   const text = await readFile(join(root, 'ring/ring-steps.json'), 'utf8').catch(() => undefined);

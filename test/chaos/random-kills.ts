@@ -30,6 +30,8 @@ export interface KillOptions {
   readonly workers: number;
   /** No life begins another phase later than this many ms after the start. */
   readonly longestMs?: number;
+  /** Only this phase is played after an installation. */
+  readonly phase?: string;
   /** Told after each kill. */
   readonly onKill?: (kills: number, where: string) => void;
 }
@@ -139,7 +141,9 @@ class Worker {
       turn % 2 === 0 ? 'symlink' : 'hardlink',
     );
     try {
+      const { phase: only } = this.#options;
       for (const phase of life) {
+        if (only !== undefined && ![only, 'install'].includes(phase.name)) continue;
         if (this.#isOver()) break;
         if (mayPlay(phase, root)) await this.#play(platform, root, phase);
       }

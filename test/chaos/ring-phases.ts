@@ -12,6 +12,7 @@ import {
 } from './arrangement.ts';
 import { type ChaosPlatform, type ChaosRoot, reconcileArguments } from './chaos-ring.ts';
 import type { Standing } from './checker.ts';
+import { runFaulty, waitForGroups } from './faulty-process.ts';
 import type { Random } from './random.ts';
 
 /** What an Orders with migrations and handlers brings, deployed. */
@@ -104,6 +105,29 @@ export async function mend(
   release(platform, 'Orders', version);
   const commit = deploy(platform, `Orders ${version} is well`);
   return { expected: converged(commit), handled: `onUpgrade ${version}` };
+}
+
+/** An upgrade is cut off wherever it is, and taken back or followed by another before it goes on. */
+export async function overtakenUpgrade(
+  platform: ChaosPlatform,
+  root: ChaosRoot,
+  random: Random,
+): Promise<Arrangement> {
+  const { commit } = deployMigrating(platform.platform);
+  const { group } = await runFaulty({
+    cwd: root.root,
+    root: root.root,
+    args: reconcileArguments(platform, root, '--once'),
+    fault: { of: 'step', at: random.between(200, 900), how: 'kill' },
+  });
+  await waitForGroups([group]);
+  const overtaken = { commit };
+  // Whether its handlers ran, nobody knows.
+  if (random.next() < 0.6) {
+    const { expected } = await migratingRevert(platform);
+    return { expected, overtaken };
+  }
+  return { ...(await migratingUpgrade(platform)), overtaken };
 }
 
 /** With git away, a person goes back to the version of Orders before. */

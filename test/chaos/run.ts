@@ -1,4 +1,4 @@
-// npm run test:chaos [-- --kills 500 --seed N --workers 2 --stride 1 --steps 1-999 --scenario NAME]: kills
+// npm run test:chaos [-- --kills 500 --seed N --workers 2 --stride 1 --steps 1-999 --scenario NAME --phase NAME]: kills
 // reconcilers at random moments, then lets every single step of each scenario fail and be the last, and
 // checks every promise from outside after each. Exits 1 when one was broken. With --kills 0 only the
 // sweeps run, with --stride 0 only the kills; --stride 5 takes every fifth step, --steps only those
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     stride: { type: 'string', default: '1' },
     steps: { type: 'string' },
     scenario: { type: 'string' },
+    phase: { type: 'string' },
   },
 });
 const [kills, seed, workers, stride] = [
@@ -50,6 +51,7 @@ async function randomKills(): Promise<void> {
     seed,
     workers,
     longestMs: Number(values.minutes) * 60_000,
+    ...(values.phase !== undefined && { phase: values.phase }),
     onKill: (count, where) => {
       if (count % 25 === 0) console.log(`  ${count} kills, the last in ${where}`);
     },

@@ -7,10 +7,10 @@ after(stopOwnPostgres);
 
 // Every step: npm run test:chaos.
 for (const [scenario, stride] of [
-  ['upgrade', 109],
-  ['install', 151],
-  ['migrating upgrade', 127],
-  ['sick upgrade', 149],
+  ['upgrade', 151],
+  ['install', 211],
+  ['migrating upgrade', 571],
+  ['sick upgrade', 641],
 ] as const) {
   test(`a step of ${scenario} that fails, or is the last, breaks no promise`, async () => {
     const report = await sweepSteps({ scenario, stride, workers: 2 });

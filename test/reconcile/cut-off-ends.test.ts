@@ -148,4 +148,22 @@ describe('what is cut off at its end', { concurrency: 2 }, () => {
     assert.equal(code, 0, stderr);
     assert.equal(servedVersion(root, 'Orders'), '1.2.0');
   });
+
+  for (const hasDatabase of [true, false]) {
+    const where = hasDatabase ? '' : ' without a database of the ring';
+    it(`an upgrade before its switch, then reverted: its migrations go${where}`, async (t) => {
+      const ringUrl = hasDatabase ? await createDatabase() : undefined;
+      const { platform, root, schemaUrl, pass } = await createPod(t, ringUrl);
+      addMigration(platform, '1.2.0', '-- ringlock: safe-down\n');
+      deploy(platform, 'Orders 1.2.0');
+      await pass(['^writeFile journal', 1]);
+      assert.deepEqual(await query(schemaUrl, tables), [{ relname: 'refunds' }]);
+      platform.git('revert', '--no-edit', 'HEAD');
+      push(platform, platform.git('rev-parse', 'HEAD'));
+      const { code, stderr } = await pass();
+      assert.equal(code, 0, stderr);
+      assert.equal(servedVersion(root, 'Orders'), '1.0.0');
+      assert.deepEqual(await query(schemaUrl, tables), []);
+    });
+  }
 });

@@ -2,9 +2,9 @@ import type pg from 'pg';
 import { uuidv7 } from 'uuidv7';
 import { environmentFailed } from '../../errors.ts';
 import type { ModuleChange } from '../../plan/desired-lock.ts';
-import { formatLock } from '../../repo/lock.ts';
+import { formatLock, type Lock, parseLock } from '../../repo/lock.ts';
 import type { OperationState, OperationView, ReplicaState, ReplicaView } from './ring-decision.ts';
-import type { RingTarget } from './ring-operation.ts';
+import { overtakenLock, type RingTarget } from './ring-operation.ts';
 
 /** The lock name of a replica's presence. */
 export function presenceLock(ring: string, replica: string): string {
@@ -59,8 +59,25 @@ export async function findOrBegin(
       return latest.id;
     }
     if (isOpen) await supersede(client, facts, target, latest);
+    if (isOpen) return begin(client, facts, target, leavingToo(target, latest));
   }
-  return begin(client, facts, target);
+  return begin(client, facts, target, target.previous);
+}
+
+/** Also what an operation brought that is overtaken half-way: its migrations may have run. */
+function leavingToo(target: RingTarget, { lock, previous }: LatestRow): Lock | undefined {
+  const { ring } = target.lock;
+  const before = previous === null ? target.previous : parseLock(previous, ring);
+  return overtakenLock(before, parseLock(lock, ring));
+}
+
+/** The target of the ring's operation that is rolling; one that goes back is ended by whoever is in it. */
+export async function readOpenTarget(client: pg.Client, ring: string): Promise<string | undefined> {
+  const { rows } = await client.query<{ target: string }>(
+    `select target from ring_operations where ring = $1 and state = 'rolling'`,
+    [ring],
+  );
+  return rows[0]?.target;
 }
 
 /** The ring has gone on from a commit that this replica has not come to: it takes nobody back. */
@@ -150,6 +167,8 @@ interface LatestRow {
   readonly state: OperationState;
   readonly target: string;
   readonly commit: string | null;
+  readonly lock: string;
+  readonly previous: string | null;
   readonly is_abandoned: boolean;
 }
 
@@ -171,7 +190,7 @@ const isHeld = (name: string) => `exists (
 const presenceName = `'ringlock replica ' || r.ring || ' ' || r.replica`;
 
 const latestOperation = `
-select o.id, o.state, o.target, o.commit,
+select o.id, o.state, o.target, o.commit, o.lock, o.previous,
   o.created_at < now() - interval '1 minute' and not exists (
     select 1 from ring_replicas r
     where r.ring = o.ring and r.operation_id = o.id and ${isHeld(presenceName)}
@@ -221,6 +240,7 @@ async function begin(
   client: pg.Client,
   { ring, replica }: JoinFacts,
   target: RingTarget,
+  previous: Lock | undefined,
 ): Promise<string> {
   const id = uuidv7();
   await client.query(
@@ -245,7 +265,7 @@ async function begin(
       JSON.stringify(target.policy),
       replica,
       target.isReturn,
-      target.previous === undefined ? null : formatLock(target.previous),
+      previous === undefined ? null : formatLock(previous),
       target.isForced,
     ],
   );

@@ -5,11 +5,17 @@ import { environmentFailed, RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
 import { DatabaseAbsence } from './database-absence.ts';
 import { endLeftOvers, type LeftOverFacts, type TidyUp } from './left-overs.ts';
+import { readOpenTarget } from './operation-rows.ts';
 import { joinThroughPostgres, rejoinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
 import { announceNews } from './ring-news.ts';
 import type { RingOperation, RingTarget } from './ring-operation.ts';
-import { joinAlone, rejoinAlone, syncShared } from './solo-ring.ts';
+import {
+  joinAlone,
+  readOpenTarget as readOpenTargetAlone,
+  rejoinAlone,
+  syncShared,
+} from './solo-ring.ts';
 
 export interface MembershipOptions {
   readonly ring: string;
@@ -55,6 +61,7 @@ export class RingMembership {
   readonly #options: MembershipOptions;
   #connection: Connection = 'alone';
   #failure: RinglockError | undefined;
+  #openTarget: string | undefined;
   readonly #absence: DatabaseAbsence;
   #syncing: Promise<boolean> | undefined;
   #lastSync = 0;
@@ -63,6 +70,11 @@ export class RingMembership {
     this.memory = options.memory;
     this.#options = options;
     this.#absence = new DatabaseAbsence(options.directory);
+  }
+
+  /** What the ring is on its way to, as the last sync found it; undefined when it is not. */
+  get openTarget(): string | undefined {
+    return this.#openTarget;
   }
 
   /** As the last sync found it. */
@@ -219,11 +231,13 @@ export class RingMembership {
     if (url === undefined) {
       this.#connection = 'alone';
       const { directory, isShared, memory } = this.#options;
+      this.#openTarget = await readOpenTargetAlone(directory);
       return isShared ? await syncShared(directory, memory) : false;
     }
     try {
       const isNews = await withDatabase(url, async (client) => {
         await ensureSchema(client);
+        this.#openTarget = await readOpenTarget(client, this.#options.ring);
         return this.memory.sync(client);
       });
       this.#connection = 'database';

@@ -87,6 +87,13 @@ export interface RingOperation {
   close(): Promise<void>;
 }
 
+/** What is left together with an operation that was overtaken: by module, what it brought last. */
+export function overtakenLock(before: Lock | undefined, overtaken: Lock): Lock {
+  if (before === undefined) return overtaken;
+  const modules = new Map([...before.modules, ...overtaken.modules]);
+  return { ...overtaken, modules: new Map([...modules].sort(([a], [b]) => (a < b ? -1 : 1))) };
+}
+
 /** A newer commit or a person stopped an operation: every replica plans again from what it has. */
 export class OperationStopped extends Error {
   override readonly name = 'OperationStopped';

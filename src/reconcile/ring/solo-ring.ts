@@ -14,6 +14,7 @@ import {
   isFailureOfWork,
   isOnlyReported,
   type Outcome,
+  overtakenLock,
   type RingOperation,
   type RingTarget,
   type RingVerdict,
@@ -48,6 +49,8 @@ interface SoloStep {
 interface SoloFile {
   readonly id: string;
   readonly target: string;
+  /** The lock that it is for, in its byte form; absent in a file of the version before. */
+  readonly lock?: string;
   /** The lock before, in its byte form. */
   readonly previous: string | null;
   readonly isFinished: boolean;
@@ -74,8 +77,10 @@ export async function joinAlone(
     const known = await readSteps(directory);
     const isDone = isShared && memory.good?.digest === target.digest;
     if (known?.target === target.digest && (!known.isFinished || isDone)) return known;
-    const previous = target.previous === undefined ? null : formatLock(target.previous);
-    const begun = { id: uuidv7(), target: target.digest, previous, isFinished: false, steps: [] };
+    const before = leaving(target, known);
+    const previous = before === undefined ? null : formatLock(before);
+    const [id, lock] = [uuidv7(), formatLock(target.lock)];
+    const begun = { id, target: target.digest, lock, previous, isFinished: false, steps: [] };
     await writeSteps(directory, begun);
     return begun;
   });
@@ -101,6 +106,20 @@ export function syncShared(directory: string, memory: RingMemory): Promise<boole
 function failureOf({ failures }: RingMemory, target: RingTarget): FailedSet | undefined {
   const key = changesKey(target.changes);
   return failures.find(({ changes }) => changesKey(changes) === key);
+}
+
+/** Also what an operation brought that is overtaken half-way: its migrations may have run. */
+function leaving(target: RingTarget, known: SoloFile | undefined): Lock | undefined {
+  if (known?.lock === undefined || known.isFinished) return target.previous;
+  const { ring } = target.lock;
+  const before = known.previous === null ? target.previous : parseLock(known.previous, ring);
+  return overtakenLock(before, parseLock(known.lock, ring));
+}
+
+/** The target of an operation that is open. */
+export async function readOpenTarget(directory: string): Promise<string | undefined> {
+  const known = await readSteps(directory);
+  return known === undefined || known.isFinished ? undefined : known.target;
 }
 
 /** Comes back to an operation that is to be ended here; undefined when the last one is another. */
