@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { badInput, environmentFailed, RinglockError } from '../errors.ts';
 import { redact } from '../redaction.ts';
@@ -33,7 +34,7 @@ export async function withDatabase<T>(
     throw databaseFailed(error, url);
   } finally {
     options.signal?.removeEventListener('abort', stop);
-    await client.end().catch(() => {});
+    await endClient(client);
   }
 }
 
@@ -52,10 +53,24 @@ export async function connectDatabase(
     await client.connect();
     return client;
   } catch (error) {
-    await client.end().catch(() => {});
+    await endClient(client);
     throw databaseFailed(error, url);
   }
 }
+
+/** Ends a connection; one whose server does not take the end is not waited for. */
+export async function endClient(client: pg.Client): Promise<void> {
+  const timeout = new AbortController();
+  const late = delay(endWithinMs, 'late' as const, { signal: timeout.signal }).catch(() => {});
+  const ended = await Promise.race([client.end().catch(() => {}), late]);
+  timeout.abort();
+  if (ended !== 'late') return;
+  const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
+  connection.stream.destroy();
+}
+
+/** How long a server may take to end a connection, in ms. */
+const endWithinMs = 2_000;
 
 function createClient(url: string, options: DatabaseOptions): pg.Client {
   passwordsOf(url);

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { connectDatabase } from '../../audit/database.ts';
+import { connectDatabase, endClient } from '../../audit/database.ts';
 import { refuseTransactionPooler } from '../../audit/pooler.ts';
 import { RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
@@ -66,6 +66,6 @@ async function listenOnce(
     onListening();
     await ended;
   } finally {
-    await client.end().catch(() => {});
+    await endClient(client);
   }
 }

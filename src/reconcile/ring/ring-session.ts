@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { connectDatabase, databaseFailed, inTransaction } from '../../audit/database.ts';
+import { connectDatabase, databaseFailed, endClient, inTransaction } from '../../audit/database.ts';
 import { refuseTransactionPooler } from '../../audit/pooler.ts';
 import { ensureSchema } from '../../audit/schema.ts';
 import { environmentFailed, type RinglockError } from '../../errors.ts';
@@ -38,11 +38,17 @@ export class RingSession {
   /** Told whenever something of the ring changed. */
   onNews: (() => void) | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
+  readonly #loss: Promise<never>;
 
   private constructor(url: string, client: pg.Client, ring: string) {
     this.#url = url;
     this.#client = client;
     this.#ring = ring;
+    const { signal } = this.#lost;
+    this.#loss = new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    this.#loss.catch(() => {});
     client.on('notification', ({ payload }) => {
       if (payload !== ring) return;
       this.#wake?.();
@@ -67,7 +73,7 @@ export class RingSession {
       );
       await client.query(`listen ${channel}`);
     } catch (error) {
-      await client.end().catch(() => {});
+      await endClient(client);
       throw databaseFailed(error, url);
     }
     session.#heartbeat = setInterval(() => session.#beat(), heartbeatMs);
@@ -84,7 +90,8 @@ export class RingSession {
     const turn = this.#queue.then(async () => {
       this.#lost.signal.throwIfAborted();
       try {
-        return await use(this.#client);
+        // What was sent into a connection that is lost may never be answered.
+        return await Promise.race([use(this.#client), this.#loss]);
       } catch (error) {
         throw this.#failed(error);
       }
@@ -135,7 +142,7 @@ export class RingSession {
   async close(): Promise<void> {
     clearInterval(this.#heartbeat);
     this.#client.removeAllListeners('end');
-    await Promise.race([this.#client.end().catch(() => {}), delay(1_000)]);
+    await endClient(this.#client);
   }
 
   #beat(): void {
