@@ -145,7 +145,7 @@ export async function handlersOnce(observed: Observation): Promise<string[]> {
   const words: string[] = [];
   for (const { operation, key } of known) {
     const own = known.filter((other) => other.operation === operation && other.key === key);
-    const event = key.split(' ').at(-1);
+    const event = key.split(' ')[2];
     const ran = lines.filter((line) => line.operationId === operation && line.event === event);
     const least = own.filter(({ state }) => state === 'succeeded').length;
     if (ran.length < least || ran.length > own.length) {
