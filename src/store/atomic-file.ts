@@ -50,7 +50,11 @@ export async function writeFileAtomically(
  * @param names of the files themselves
  */
 export async function removeUnfinished(directory: string, names: readonly string[]): Promise<void> {
-  for (const name of await readdir(directory)) {
+  const found = await readdir(directory).catch((error: unknown) => {
+    if (isAbsent(error)) return [];
+    throw error;
+  });
+  for (const name of found) {
     const of = /^\.(.+)\.[0-9a-f]{12}\.tmp$/.exec(name)?.[1];
     if (of !== undefined && names.includes(of)) await rm(join(directory, name), { force: true });
   }

@@ -1,5 +1,5 @@
 import { lstat, stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { removeUnfinished } from './atomic-file.ts';
 import { listGenerationNumbers, readCurrentLink, readGeneration } from './generation.ts';
 import type { Journal } from './journal.ts';
@@ -32,6 +32,8 @@ export async function recoverRoot(
   await cleanStaging(context);
   const files = [statusPath, switchesPath, journalPath].map((path) => basename(path(context.root)));
   await removeUnfinished(context.root, [...files, 'ring-memory.json']);
+  const ofRing = ['ring-steps.json', 'notified', 'database-away-since'];
+  await removeUnfinished(join(context.root, 'ring'), ofRing);
   await store.tidy();
   const current = await restoreCurrent(context, log, journal);
   if (current !== undefined) await settle(context, log, current);
