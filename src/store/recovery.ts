@@ -1,5 +1,5 @@
 import { lstat, stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { removeUnfinished } from './atomic-file.ts';
 import { listGenerationNumbers, readCurrentLink, readGeneration } from './generation.ts';
 import type { Journal } from './journal.ts';
@@ -32,6 +32,10 @@ export async function recoverRoot(
   await cleanStaging(context);
   const files = [statusPath, switchesPath, journalPath].map((path) => basename(path(context.root)));
   await removeUnfinished(context.root, [...files, 'ring-memory.json']);
+  const ofRing = join(context.root, 'ring');
+  if (await isDirectory(ofRing)) {
+    await removeUnfinished(ofRing, ['ring-steps.json', 'database-away-since']);
+  }
   await store.tidy();
   const current = await restoreCurrent(context, log, journal);
   if (current !== undefined) await settle(context, log, current);
@@ -86,8 +90,12 @@ async function restoreCurrent(
   return undefined;
 }
 
-async function isThere(root: string, number: number): Promise<boolean> {
-  const found = await stat(generationPath(root, number)).catch(() => undefined);
+function isThere(root: string, number: number): Promise<boolean> {
+  return isDirectory(generationPath(root, number));
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
   return found?.isDirectory() ?? false;
 }
 
