@@ -7,6 +7,7 @@ import { commitChange } from './make-visible.ts';
 import { type EndParts, endCommitted, endReverted, notifyOfCurrent } from './operation-end.ts';
 import type { OperationFacts } from './operation-events.ts';
 import { type PlanningParts, planSchema } from './plan-operation.ts';
+import { finishOperation } from './recover-operation.ts';
 import type { RingOperation, RingTarget } from './ring/ring-operation.ts';
 import { noSchemaWork } from './schema-work.ts';
 
@@ -30,6 +31,8 @@ export async function endOpenChange(
   { prepared, reverting }: UnfinishedOperation,
 ): Promise<void> {
   const { root, audit, membership } = parts;
+  // A pass that failed half-way may not have come to its switch, or has no verdict to wait for.
+  if ((await finishOperation(root, audit)) !== 'open') return;
   const { gate } = prepared;
   const isCommitted = gate !== undefined && membership.memory.good?.digest === gate.target;
   if (gate === undefined || (reverting === undefined && !isCommitted)) {

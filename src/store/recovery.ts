@@ -88,8 +88,12 @@ async function restoreCurrent(
   return undefined;
 }
 
-async function isThere(root: string, number: number): Promise<boolean> {
-  const found = await stat(generationPath(root, number)).catch(() => undefined);
+function isThere(root: string, number: number): Promise<boolean> {
+  return isDirectory(generationPath(root, number));
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
   return found?.isDirectory() ?? false;
 }
 
