@@ -7,7 +7,7 @@ after(stopOwnPostgres);
 
 test('killed at random moments, a root keeps every promise and each restart converges', async () => {
   const seed = Number(process.env['CHAOS_SEED'] ?? Date.now() % 1_000_000);
-  const report = await killAtRandom({ kills: 24, seed, workers: 2 });
+  const report = await killAtRandom({ kills: 40, seed, workers: 2 });
   assert.equal(report.failure, undefined);
-  assert.ok(report.kills >= 24);
+  assert.ok(report.kills >= 40);
 });

@@ -7,8 +7,8 @@ after(stopOwnPostgres);
 
 // Every step: npm run test:chaos.
 for (const [scenario, stride] of [
-  ['upgrade', 151],
-  ['install', 211],
+  ['upgrade', 307],
+  ['install', 409],
   ['migrating upgrade', 571],
   ['sick upgrade', 641],
 ] as const) {
