@@ -82,15 +82,14 @@ export class DecisionExecutor {
         facts: this.#facts(target.actor, resumed),
         isResumed: resumed !== undefined,
         isAsked,
-        isBehind: await this.#isBehind(target, isAsked),
+        isBehind: await this.#isBehind(target),
       },
     );
   }
 
   /** The ring has gone on to a commit that this replica does not know: it takes nobody back. */
-  async #isBehind({ commit, isKnown }: Target, isAsked: boolean): Promise<boolean> {
+  async #isBehind({ commit }: Target): Promise<boolean> {
     const anchor = this.#parts.membership.memory.anchor(this.#settings.branch);
-    if (isKnown && !isAsked) return true;
     if (anchor === undefined || anchor === commit) return false;
     return !(await this.#branch.isOlder(anchor, commit));
   }

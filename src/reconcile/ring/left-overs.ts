@@ -30,6 +30,16 @@ export type TidyUp = (operation: LeftOver) => Promise<unknown>;
 /** Younger ones are still being ended by those who took part. */
 const oldEnough = `interval '20 seconds'`;
 
+/** Whether there is anything to end. */
+export async function hasLeftOvers(client: pg.Client, ring: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `select 1 from ring_operations
+     where ring = $1 and finished_at is null and created_at < now() - ${oldEnough} limit 1`,
+    [ring],
+  );
+  return rows.length > 0;
+}
+
 /**
  * Ends operations whose last replica was killed before it could: replicas that are off its versions are
  * noted so, one that nobody wants is superseded, and the schema follows what everybody has left.

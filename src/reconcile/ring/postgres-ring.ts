@@ -215,10 +215,12 @@ class PostgresRing implements RingOperation {
     );
     await this.#session.transact((client) =>
       client.query(
+        // What it overtook was left together with it.
         `update ring_operations set finished_at = now(),
            state = case state when 'reverting' then 'reverted' else state end
-         where id = $1 and finished_at is null`,
-        [this.id],
+         where finished_at is null and (id = $1 or (ring = $2 and state in ('reverted', 'superseded')
+           and created_at < (select created_at from ring_operations where id = $1)))`,
+        [this.id, this.#options.ring],
       ),
     );
     await this.#session.announce();

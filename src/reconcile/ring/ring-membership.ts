@@ -4,7 +4,7 @@ import { ensureSchema } from '../../audit/schema.ts';
 import { environmentFailed, RinglockError } from '../../errors.ts';
 import type { Log } from '../log.ts';
 import { DatabaseAbsence } from './database-absence.ts';
-import { endLeftOvers, type LeftOverFacts, type TidyUp } from './left-overs.ts';
+import { endLeftOvers, hasLeftOvers, type LeftOverFacts, type TidyUp } from './left-overs.ts';
 import { readOpenTarget } from './operation-rows.ts';
 import { joinThroughPostgres, rejoinThroughPostgres } from './postgres-ring.ts';
 import type { RingMemory } from './ring-memory.ts';
@@ -50,6 +50,9 @@ export interface JoinRequest {
 /** How often a replica that hears no announcements looks for what the ring has learned, in ms. */
 const syncEveryMs = 5_000;
 
+/** How often it is tried to end what an operation left undone, in ms. */
+const leftOversEveryMs = 30_000;
+
 /** A pooler that is refused is there, and stays what it is. */
 function isAway({ code }: RinglockError): boolean {
   return code.startsWith('database-') && code !== 'database-transaction-pooler';
@@ -65,6 +68,8 @@ export class RingMembership {
   readonly #absence: DatabaseAbsence;
   #syncing: Promise<boolean> | undefined;
   #lastSync = 0;
+  #hasLeftOvers = false;
+  #lastLeftOver = 0;
 
   constructor(options: MembershipOptions) {
     this.memory = options.memory;
@@ -98,6 +103,9 @@ export class RingMembership {
   async syncNowAndThen(onNews: () => void): Promise<void> {
     if (performance.now() - this.#lastSync < syncEveryMs) return;
     if (await this.sync().catch(() => false)) onNews();
+    if (!this.#hasLeftOvers || performance.now() - this.#lastLeftOver < leftOversEveryMs) return;
+    this.#lastLeftOver = performance.now();
+    onNews();
   }
 
   /** Tells the ring's other replicas that there is something to look at. */
@@ -238,6 +246,7 @@ export class RingMembership {
       const isNews = await withDatabase(url, async (client) => {
         await ensureSchema(client);
         this.#openTarget = await readOpenTarget(client, this.#options.ring);
+        this.#hasLeftOvers = await hasLeftOvers(client, this.#options.ring);
         return this.memory.sync(client);
       });
       this.#connection = 'database';
