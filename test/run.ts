@@ -25,6 +25,9 @@ const runner = spawn(
     'tsx',
     '--test',
     '--test-reporter=spec',
+    // A test that fails may leave something open; nothing may hold the run up.
+    '--test-force-exit',
+    `--test-timeout=${10 * 60_000}`,
     `--test-concurrency=${Math.max(2, availableParallelism())}`,
     ...files,
   ],
