@@ -6,7 +6,8 @@ import { killAtRandom } from './random-kills.ts';
 after(stopOwnPostgres);
 
 test('killed at random moments, a root keeps every promise and each restart converges', async () => {
-  const seed = Number(process.env['CHAOS_SEED'] ?? Date.now() % 1_000_000);
+  // Other seeds: npm run test:chaos, or CHAOS_SEED.
+  const seed = Number(process.env['CHAOS_SEED'] ?? 7);
   const report = await killAtRandom({ kills: 40, seed, workers: 2 });
   assert.equal(report.failure, undefined);
   assert.ok(report.kills >= 40);

@@ -6,7 +6,8 @@ import { runRingChaos } from './ring-run.ts';
 after(stopOwnPostgres);
 
 test('a ring of four whose replicas are killed at random does everything once', async (t) => {
-  const seed = Math.floor(Math.random() * 1e9);
+  // Other seeds: npm run test:chaos:ring, or CHAOS_SEED.
+  const seed = Number(process.env['CHAOS_SEED'] ?? 7);
   const figures = await runRingChaos(t, { replicas: 4, operations: 6, seed });
   t.diagnostic(JSON.stringify({ seed, ...figures }));
   assert.deepEqual(figures.faults, [], `seed ${seed}`);
