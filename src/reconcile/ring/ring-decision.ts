@@ -66,9 +66,6 @@ export function decideOperation(view: OperationView): Decision {
     if (unhealthy > voters.length - quorum) {
       return reverting(`${unhealthy} of ${voters.length} replicas are unhealthy`);
     }
-    if (isStuck(view, voters.length)) {
-      return reverting(`${unhealthy} unhealthy replicas leave no room for another wave`);
-    }
   }
   const isOpen = voters.some(({ state }) => state === 'waiting' || state === 'turn');
   if (healthy >= quorumOf(voters.length)) return { state: 'committed' };
@@ -87,7 +84,9 @@ export function mayTakeTurn(view: OperationView, replica: string): boolean {
   const { first } = view.policy.rollout;
   const busy = busyOf(view, replica);
   if (view.state !== 'committed' && passed < first) return passed + busy < first;
-  return busy < maxUnavailable(view.policy.rollout, votersOf(view).length);
+  if (busy < maxUnavailable(view.policy.rollout, votersOf(view).length)) return true;
+  // A replica that stays sick takes a place, and is no reason to stop: the rest goes one at a time.
+  return busyOf(view, replica, ['turn']) === 0;
 }
 
 /** Whether no replica that takes part is on the operation's versions any more. */
@@ -135,22 +134,16 @@ function passedOf({ replicas, policy }: OperationView): number {
 }
 
 /** Others that are alive between switch and healthy, in whichever operation. */
-function busyOf(view: OperationView, replica: string | undefined): number {
-  const states: readonly ReplicaState[] =
-    view.state === 'committed' || view.policy.revertOn === 'never'
-      ? ['turn']
-      : ['turn', 'unhealthy'];
+function busyOf(
+  view: OperationView,
+  replica: string,
+  states: readonly ReplicaState[] = view.state === 'committed' || view.policy.revertOn === 'never'
+    ? ['turn']
+    : ['turn', 'unhealthy'],
+): number {
   const isBusy = (other: ReplicaView) =>
     other.isJoined
       ? other.isPresent && states.includes(other.state)
       : other.state === 'turn' && (other.isPresent || view.ageMs < rejoinMs);
   return view.replicas.filter((other) => other.replica !== replica && isBusy(other)).length;
-}
-
-/** No replica has a turn, some wait, and those that are unhealthy fill all places. */
-function isStuck(view: OperationView, voters: number): boolean {
-  const present = view.replicas.filter(({ isJoined, isPresent }) => isJoined && isPresent);
-  if (present.some(({ state }) => state === 'turn')) return false;
-  if (!present.some(({ state }) => state === 'waiting')) return false;
-  return busyOf(view, undefined) >= maxUnavailable(view.policy.rollout, voters);
 }
