@@ -77,16 +77,23 @@ export async function commitsBetween(
   };
   await enqueue(tip);
   await enqueue(base);
-  const between: string[] = [];
+  const between = new Map<string, readonly string[]>();
   while (queue.some(({ oid }) => !old.has(oid))) {
     const commit = queue.pop();
     if (commit === undefined) break;
     const isOld = old.has(commit.oid);
-    if (!isOld) between.push(commit.oid);
+    if (!isOld) between.set(commit.oid, commit.parents);
     for (const parent of commit.parents) {
       if (isOld) old.add(parent);
       await enqueue(parent);
     }
   }
-  return between.filter((oid) => !old.has(oid));
+  // Of one second, an ancestor of the base may have come before the base itself.
+  const ancestors = queue.flatMap(({ parents }) => parents);
+  for (let oid = ancestors.pop(); oid !== undefined; oid = ancestors.pop()) {
+    if (old.has(oid)) continue;
+    old.add(oid);
+    ancestors.push(...(between.get(oid) ?? []));
+  }
+  return [...between.keys()].filter((oid) => !old.has(oid));
 }
