@@ -160,14 +160,7 @@ function reasonToStay(
   return undefined;
 }
 
-export interface UndoPlan {
-  /** To run, in order. */
-  readonly run: readonly DownStep[];
-  readonly ahead: readonly { readonly row: MigrationRow; readonly reason: string }[];
-  readonly neededElsewhere: readonly {
-    readonly row: MigrationRow;
-    readonly rings: readonly string[];
-  }[];
+export interface UndoPlan extends DownPlan {
   /** Applied by others before; only this ring is taken from them again. */
   readonly leave: readonly MigrationRow[];
 }

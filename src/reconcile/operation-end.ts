@@ -4,8 +4,6 @@ import type { Root } from '../store/root.ts';
 import type { Application } from './application.ts';
 import type { Log } from './log.ts';
 import { commitChange, endRevert, type OpenChange } from './make-visible.ts';
-import { markTold } from './missed-switch.ts';
-import type { OperationFacts } from './operation-events.ts';
 import { type Outcome, type RingOperation, turnedBack } from './ring/ring-operation.ts';
 import type { SchemaWork } from './schema-work.ts';
 
@@ -90,19 +88,3 @@ export async function leaveVersions(
 
 /** Work that has nothing to do still says that the operation is over. */
 const nothing = { key: 'end', idempotent: true, run: async () => 'nothing to do' };
-
-/** @throws RinglockError `notify-failed` */
-export async function notifyOfCurrent(
-  application: Application,
-  root: Root,
-  { ring, replica, operationId }: OperationFacts,
-  previousGeneration: number | null,
-  signal: AbortSignal,
-): Promise<void> {
-  const current = await root.current();
-  if (current === undefined) return;
-  const { number: generation, commit, lockDigest } = current;
-  const what = { generation, commit, lockDigest, previousGeneration };
-  await application.notify({ ring, replica, operationId, ...what }, signal);
-  await markTold(root, generation);
-}

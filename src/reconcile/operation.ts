@@ -16,13 +16,8 @@ import {
 } from './application.ts';
 import type { Log } from './log.ts';
 import { beginRevert, commitChange, makeVisible, type OpenChange } from './make-visible.ts';
-import {
-  type EndParts,
-  endCommitted,
-  endReverted,
-  leaveVersions,
-  notifyOfCurrent,
-} from './operation-end.ts';
+import { notifyOfCurrent } from './missed-switch.ts';
+import { type EndParts, endCommitted, endReverted, leaveVersions } from './operation-end.ts';
 import { type OperationFacts, type StagedFacts, switchEvents } from './operation-events.ts';
 import {
   isFailureOfWork,

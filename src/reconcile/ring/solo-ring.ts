@@ -84,9 +84,7 @@ export async function joinAlone(
     await writeSteps(directory, begun);
     return begun;
   });
-  const previous =
-    found.previous === null ? undefined : parseLock(found.previous, target.lock.ring);
-  return new SoloRing(options, target, found.id, previous);
+  return new SoloRing(options, target, found.id, previousLock(target, found));
 }
 
 /**
@@ -111,9 +109,13 @@ function failureOf({ failures }: RingMemory, target: RingTarget): FailedSet | un
 /** Also what an operation brought that is overtaken half-way: its migrations may have run. */
 function leaving(target: RingTarget, known: SoloFile | undefined): Lock | undefined {
   if (known?.lock === undefined || known.isFinished) return target.previous;
-  const { ring } = target.lock;
-  const before = known.previous === null ? target.previous : parseLock(known.previous, ring);
-  return overtakenLock(before, parseLock(known.lock, ring));
+  const before = previousLock(target, known) ?? target.previous;
+  return overtakenLock(before, parseLock(known.lock, target.lock.ring));
+}
+
+/** The lock before, as the file has it. */
+function previousLock({ lock }: RingTarget, { previous }: SoloFile): Lock | undefined {
+  return previous === null ? undefined : parseLock(previous, lock.ring);
 }
 
 /** The target of an operation that is open. */
@@ -129,9 +131,7 @@ export async function rejoinAlone(
 ): Promise<RingOperation | undefined> {
   const known = await readSteps(options.directory);
   if (known?.target !== target.digest) return undefined;
-  const previous =
-    known.previous === null ? undefined : parseLock(known.previous, target.lock.ring);
-  return new SoloRing(options, target, known.id, previous);
+  return new SoloRing(options, target, known.id, previousLock(target, known));
 }
 
 class SoloRing implements RingOperation {
