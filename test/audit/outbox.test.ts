@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
 import { type AuditLog, openAuditLog } from '../../src/audit/audit-log.ts';
 import type { AuditEventInput } from '../../src/audit/event.ts';
 import { createOutbox, type Outbox, type OutboxOptions } from '../../src/audit/outbox.ts';
 import { sampleDigest, sampleEvent } from '../support/audit-event.ts';
 import { createDatabase, freePort, stopOwnPostgres } from '../support/postgres.ts';
+import { query } from '../support/query.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 after(stopOwnPostgres);
@@ -24,16 +24,6 @@ async function openReplica(t: TestContext, url: string, options: Partial<OutboxO
     return log.append(events);
   };
   return { directory, log, outbox, appendAt };
-}
-
-async function query<T extends pg.QueryResultRow>(url: string, sql: string): Promise<T[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<T>(sql)).rows;
-  } finally {
-    await client.end();
-  }
 }
 
 const activeVersions = (url: string) =>

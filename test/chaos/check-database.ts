@@ -1,21 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import pg from 'pg';
+import { query } from '../support/query.ts';
 import type { Observation } from './checker.ts';
 import { readAuditJournal } from './read-audit.ts';
-
-export async function query<Row extends pg.QueryResultRow>(
-  url: string | undefined,
-  text: string,
-  values: readonly unknown[] = [],
-): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<Row>(text, [...values])).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 /** Invariant 3: Postgres has exactly the journal's events, each once and unchanged. */
 export async function databaseEvents(observed: Observation): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { query } from './check-database.ts';
+import { query } from '../support/query.ts';
 import type { Observation } from './checker.ts';
 
 /** What a handler of the chaos platform writes, a line a run. */

@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import pg from 'pg';
+import type pg from 'pg';
 import type { Schema, SchemaModule, SchemaOptions } from '../../src/lifecycle/schema.ts';
 import { withSchema } from '../../src/lifecycle/schema.ts';
 import { createDatabase } from '../support/postgres.ts';
+import { query } from '../support/query.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const operation = () => randomUUID();
@@ -50,7 +51,7 @@ export async function makePlatform(t: TestContext, name = 'schema'): Promise<Pla
   const directory = temporaryDirectory(t, name);
   const schema: Platform['schema'] = (use, options = {}) =>
     withSchema(schemaOptions(url, options), use);
-  const query: Platform['query'] = (sql, values) => queryDatabase(url, sql, values);
+  const ask: Platform['query'] = (sql, values) => query(url, sql, values);
   return {
     url,
     directory,
@@ -60,17 +61,17 @@ export async function makePlatform(t: TestContext, name = 'schema'): Promise<Pla
       (await schema((s) => s.up(target, operationId), options)).map(
         (step) => `${step.alias}/${step.name}`,
       ),
-    query,
+    query: ask,
     tables: async () =>
       (
-        await query<{ name: string }>(
+        await ask<{ name: string }>(
           `select tablename as name from pg_tables
            where schemaname = 'public' and tablename <> 'module_migrations' order by 1`,
         )
       ).map((row) => row.name),
     rows: async () =>
       (
-        await query<{ text: string }>(
+        await ask<{ text: string }>(
           `select module || '/' || name || ' ' || state || ' ' || rings::text
              || case when ahead_since is null then '' else ' ahead' end as text
            from module_migrations order by module, name`,
@@ -88,18 +89,4 @@ export function schemaOptions(url: string, options: Partial<SchemaOptions> = {})
     lockTimeoutMs: 30_000,
     ...options,
   };
-}
-
-async function queryDatabase<T extends pg.QueryResultRow>(
-  url: string,
-  sql: string,
-  values?: unknown[],
-): Promise<T[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<T>(sql, values)).rows;
-  } finally {
-    await client.end();
-  }
 }

@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
 import { type Fault, runFaulty } from '../chaos/faulty-process.ts';
 import { serveApplication } from '../support/application.ts';
 import { deploy, push, readEvents, readStatusFile, release } from '../support/deploy.ts';
 import { fileRequest } from '../support/file-request.ts';
 import { createPlatform, type Platform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
+import { query } from '../support/query.ts';
 import { servedVersion } from '../support/ring.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 after(stopOwnPostgres);
-
-async function query(url: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 /** A step of the disk, `<operation> <path>` as a regular expression, and which of them is the last. */
 type LastStep = readonly [matching: string, at: number];

@@ -1,20 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import pg from 'pg';
 import { deploy, readEvents, reconcileOnce, release } from '../support/deploy.ts';
 import { createPlatform } from '../support/platform.ts';
 import { createDatabase, freePort, stopOwnPostgres } from '../support/postgres.ts';
+import { query } from '../support/query.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-
-async function query<Row extends pg.QueryResultRow>(url: string, sql: string): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<Row>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 describe('what a reconciler leaves in Postgres', { concurrency: 2 }, () => {
   after(stopOwnPostgres);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { deploy, filesLockedAt, filesServed, readStatusFile, release } from '../support/deploy.ts';
+import { deploy, filesLockedAt, filesServed, release, statusIfAny } from '../support/deploy.ts';
 import { createPlatform } from '../support/platform.ts';
 import { freePort } from '../support/postgres.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -12,16 +12,8 @@ function createRing(t: TestContext) {
   return { platform, repo: platform.addRemote(t), root: temporaryDirectory(t, 'root') };
 }
 
-function statusOf(root: string) {
-  try {
-    return readStatusFile(root);
-  } catch {
-    return undefined;
-  }
-}
-
 const convergedTo = (root: string, commit: string) =>
-  waitUntil(`${commit} has converged`, () => statusOf(root)?.converged_commit === commit);
+  waitUntil(`${commit} has converged`, () => statusIfAny(root)?.converged_commit === commit);
 
 describe('reconcile --watch', { concurrency: 2 }, () => {
   it('follows the branch commit by commit and exits 0 on SIGTERM', async (t) => {
@@ -70,7 +62,7 @@ describe('reconcile --watch', { concurrency: 2 }, () => {
     const away = { repo: '/nowhere/platform.git', root: ring.root };
     const watching = startWatching(t, away, ['--interval', '50ms', '--listen', listen]);
     const get = (path: string) => fetch(`http://${listen}${path}`).catch(() => undefined);
-    await waitUntil('it says why', () => statusOf(ring.root)?.last_error?.message);
+    await waitUntil('it says why', () => statusIfAny(ring.root)?.last_error?.message);
     assert.equal((await get('/healthz'))?.status, 200);
     assert.equal((await get('/readyz'))?.status, 503);
     assert.equal(watching.process.exitCode, null);

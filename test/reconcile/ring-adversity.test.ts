@@ -2,20 +2,20 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import pg from 'pg';
 import { serveApplication } from '../support/application.ts';
 import { runCli } from '../support/cli.ts';
 import {
   deploy,
   push,
   readEvents,
-  readStatusFile,
   reconcileOnce,
   release,
+  statusIfAny,
 } from '../support/deploy.ts';
 import { serveGit } from '../support/git-server.ts';
-import { createPlatform, type Platform } from '../support/platform.ts';
+import { createPlatform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
+import { query } from '../support/query.ts';
 import { servedVersion, startReplica } from '../support/ring.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -23,32 +23,12 @@ import { startWatching } from '../support/watching.ts';
 
 after(stopOwnPostgres);
 
-async function query<T extends pg.QueryResultRow>(url: string, sql: string): Promise<T[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<T>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
-function statusOf(root: string) {
-  try {
-    return readStatusFile(root);
-  } catch {
-    return undefined;
-  }
-}
-
 const converged = (root: string, commit: string) =>
-  waitUntil(`${root} is at ${commit}`, () => statusOf(root)?.converged_commit === commit, 60_000);
-
-function writeManifest(platform: Platform, version: string, more: object): void {
-  const file = 'modules/Orders/module.json';
-  const manifest = { ...JSON.parse(platform.read(file)), version, ...more };
-  platform.write({ [file]: `${JSON.stringify(manifest, null, 2)}\n` });
-}
+  waitUntil(
+    `${root} is at ${commit}`,
+    () => statusIfAny(root)?.converged_commit === commit,
+    60_000,
+  );
 
 const noPolling = ['--interval', '200ms'];
 
@@ -77,7 +57,10 @@ describe('a ring in adversity', { concurrency: 2 }, () => {
     // A majority of the two is not there while the other is waited for; it is let go in time.
     await waitUntil('one serves it', () => ahead.served('Orders') === '1.0.1', 60_000);
     behind.watching.process.kill('SIGHUP');
-    await waitUntil('the other has looked', () => statusOf(behind.root)?.state === 'unreachable');
+    await waitUntil(
+      'the other has looked',
+      () => statusIfAny(behind.root)?.state === 'unreachable',
+    );
     const operations = await query<{ commit: string }>(
       DATABASE_URL,
       'select commit from ring_operations order by created_at',
@@ -134,14 +117,14 @@ describe('a ring in adversity', { concurrency: 2 }, () => {
 appendFileSync(${JSON.stringify(log)}, 'begin\\n');
 setTimeout(() => appendFileSync(${JSON.stringify(log)}, 'end\\n'), 2000);\n`,
     });
-    writeManifest(platform, '1.0.1', { lifecycle: { onUpgrade: 'up.mjs' } });
+    platform.setVersion('Orders', '1.0.1', { lifecycle: { onUpgrade: 'up.mjs' } });
     deploy(platform, 'Orders 1.0.1');
     await waitUntil('the handler runs', () => existsSync(log), 30_000);
     const unrelated = push(platform, platform.commit('A word', { 'README.md': '# More\n' }));
     await converged(root, unrelated);
     assert.equal(readFileSync(log, 'utf8'), 'begin\nend\n', watching.log());
     assert.equal(servedVersion(root, 'Orders'), '1.0.1');
-    assert.equal(statusOf(root)?.state, 'converged');
+    assert.equal(statusIfAny(root)?.state, 'converged');
   });
 
   it('serves a first install although the application is not there yet to be told', async (t) => {
@@ -185,8 +168,8 @@ setTimeout(() => appendFileSync(${JSON.stringify(log)}, 'end\\n'), 2000);\n`,
     const aborted = await runCli(root, ['abort', '--root', root, '--reason', 'refunds fail']);
     assert.equal(aborted.code, 0, aborted.stderr);
     await waitUntil('it is back', () => servedVersion(root, 'Orders') === '1.0.0', 30_000);
-    await waitUntil('it is held', () => statusOf(root)?.state === 'held', 30_000);
-    assert.equal(Object.keys(statusOf(root)?.modules ?? {}).length, 4, watching.log());
+    await waitUntil('it is held', () => statusIfAny(root)?.state === 'held', 30_000);
+    assert.equal(Object.keys(statusIfAny(root)?.modules ?? {}).length, 4, watching.log());
   });
 
   it('starts a pod whose image cannot run what the ring ran last', async (t) => {
@@ -262,11 +245,11 @@ setTimeout(() => appendFileSync(${JSON.stringify(log)}, 'end\\n'), 2000);\n`,
     application.sick.add('1.0.0');
     const rolled = await runCli(root, ['rollback', 'orders', '--local', '--root', root]);
     assert.equal(rolled.code, 0, rolled.stderr);
-    await waitUntil('it is degraded', () => statusOf(root)?.state === 'degraded', 30_000);
+    await waitUntil('it is degraded', () => statusIfAny(root)?.state === 'degraded', 30_000);
     const told = application.notified.length;
     assert.ok(told < 6, `the application was told ${told} times`);
     assert.equal(servedVersion(root, 'Orders'), '1.0.0');
     application.sick.clear();
-    await waitUntil('it is well again', () => statusOf(root)?.state === 'converged', 30_000);
+    await waitUntil('it is well again', () => statusIfAny(root)?.state === 'converged', 30_000);
   });
 });

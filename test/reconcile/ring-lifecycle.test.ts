@@ -2,32 +2,15 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
 import { deploy, push, readEvents, readStatusFile, reconcileOnce } from '../support/deploy.ts';
 import { createPlatform, type Platform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
+import { query } from '../support/query.ts';
 import { servedVersion, startReplica } from '../support/ring.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 after(stopOwnPostgres);
-
-async function query<T extends pg.QueryResultRow>(url: string, sql: string): Promise<T[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<T>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
-/** Changes module.json of Orders: its version, and whatever else. */
-function writeManifest(platform: Platform, version: string, more: object): void {
-  const file = 'modules/Orders/module.json';
-  const manifest = { ...JSON.parse(platform.read(file)), version, ...more };
-  platform.write({ [file]: `${JSON.stringify(manifest, null, 2)}\n` });
-}
 
 /** A handler that appends what it was given to a file. */
 function loggingHandler(file: string): string {
@@ -108,7 +91,7 @@ describe('migrations and handlers of a ring', { concurrency: 2 }, () => {
       onUpgrade: 'lifecycle/on-upgrade.mjs',
       onDowngrade: { run: 'lifecycle/on-upgrade.mjs', idempotent: true },
     };
-    writeManifest(platform, '1.1.0', { lifecycle: handlers });
+    platform.setVersion('Orders', '1.1.0', { lifecycle: handlers });
     deploy(platform, 'Orders 1.1.0');
     await all('1.1.0');
     assert.deepEqual(await query(applicationUrl, 'select id from refunds'), [{ id: 1 }]);
@@ -178,7 +161,7 @@ describe('migrations and handlers of a ring', { concurrency: 2 }, () => {
     platform.write({
       'modules/Orders/lifecycle/up.mjs': 'console.error("no room at the inn");\nprocess.exit(4);\n',
     });
-    writeManifest(platform, '1.1.0', { lifecycle: { onUpgrade: 'lifecycle/up.mjs' } });
+    platform.setVersion('Orders', '1.1.0', { lifecycle: { onUpgrade: 'lifecycle/up.mjs' } });
     deploy(platform, 'Orders 1.1.0');
     const { code, stderr } = await pass();
     assert.equal(code, 1, stderr);
@@ -223,7 +206,7 @@ describe('migrations and handlers of a ring', { concurrency: 2 }, () => {
     const pass = () => reconcileOnce({ repo, root }, [], environment(place));
     platform.write({ 'modules/Orders/lifecycle/tenant.mjs': loggingHandler(log) });
     const run = 'lifecycle/tenant.mjs';
-    writeManifest(platform, '1.1.0', { lifecycle: { onEnable: run, onDisable: run } });
+    platform.setVersion('Orders', '1.1.0', { lifecycle: { onEnable: run, onDisable: run } });
     deploy(platform, 'Orders 1.1.0');
     assert.equal((await pass()).code, 0);
     assert.deepEqual(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it, type TestContext } from 'node:test';
 import { onEnd } from '../support/cleanup.ts';
-import { readStatusFile } from '../support/deploy.ts';
+import { statusIfAny } from '../support/deploy.ts';
 import { pgbouncerMissing, startPgBouncer } from '../support/pgbouncer.ts';
 import { createPlatform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
@@ -27,7 +27,7 @@ describe('a replica whose DATABASE_URL is a PgBouncer', {
     const { message } = await waitUntil(
       'it is refused',
       () => {
-        const error = statusOf(replica.root)?.last_error;
+        const error = statusIfAny(replica.root)?.last_error;
         return error?.code === 'database-transaction-pooler' ? error : undefined;
       },
       60_000,
@@ -42,16 +42,8 @@ describe('a replica whose DATABASE_URL is a PgBouncer', {
     const commit = platform.git('rev-parse', 'HEAD');
     await waitUntil(
       `it converges`,
-      () => statusOf(replica.root)?.converged_commit === commit,
+      () => statusIfAny(replica.root)?.converged_commit === commit,
       60_000,
     );
   });
 });
-
-function statusOf(root: string) {
-  try {
-    return readStatusFile(root);
-  } catch {
-    return undefined;
-  }
-}

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, it, type TestContext } from 'node:test';
-import pg from 'pg';
-import { deploy, push, readStatusFile, release } from '../support/deploy.ts';
+import { deploy, push, release, statusIfAny } from '../support/deploy.ts';
 import { createPlatform, type Platform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
+import { query } from '../support/query.ts';
 import { type Replica, type RingOptions, startReplica } from '../support/ring.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -39,30 +39,12 @@ async function createRing(
   return { platform, repo, databaseUrl, replicas };
 }
 
-function statusOf({ root }: Replica) {
-  try {
-    return readStatusFile(root);
-  } catch {
-    return undefined;
-  }
-}
-
 function converged(replicas: readonly Replica[], commit: string): Promise<unknown> {
   return waitUntil(
     `all converged to ${commit}`,
-    () => replicas.every((replica) => statusOf(replica)?.converged_commit === commit),
+    () => replicas.every((replica) => statusIfAny(replica.root)?.converged_commit === commit),
     120_000,
   );
-}
-
-async function query<T extends pg.QueryResultRow>(url: string, sql: string): Promise<T[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<T>(sql)).rows;
-  } finally {
-    await client.end();
-  }
 }
 
 describe('a ring of many replicas', { concurrency: 1 }, () => {
@@ -80,14 +62,15 @@ describe('a ring of many replicas', { concurrency: 1 }, () => {
       async () => {
         const switched = replicas.filter((replica) => replica.served('Orders') === '1.0.1');
         for (const replica of switched) {
-          const phase = (statusOf(replica) as { operation?: { phase: string } | null } | undefined)
-            ?.operation?.phase;
+          const phase = (
+            statusIfAny(replica.root) as { operation?: { phase: string } | null } | undefined
+          )?.operation?.phase;
           if (phase === 'wait for the ring' || phase === undefined) healthySince.add(replica.name);
         }
         const between = switched.filter(({ name }) => !healthySince.has(name));
         most = Math.max(most, between.length);
         if (healthySince.size === 0 && switched.length > 1) firstAlone = false;
-        return replicas.every((replica) => statusOf(replica)?.converged_commit === commit);
+        return replicas.every((replica) => statusIfAny(replica.root)?.converged_commit === commit);
       },
       120_000,
     );
@@ -107,7 +90,7 @@ describe('a ring of many replicas', { concurrency: 1 }, () => {
     deploy(platform, 'Orders 1.0.1');
     await waitUntil(
       'all hold it',
-      () => replicas.every((replica) => statusOf(replica)?.state === 'held'),
+      () => replicas.every((replica) => statusIfAny(replica.root)?.state === 'held'),
       60_000,
     );
     clearInterval(watch);

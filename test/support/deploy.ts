@@ -91,6 +91,15 @@ export function readStatusFile(root: string): StatusFile {
   return JSON.parse(readFileSync(join(root, 'status.json'), 'utf8'));
 }
 
+/** As readStatusFile(); undefined while a reconciler has not written one yet. */
+export function statusIfAny(root: string): StatusFile | undefined {
+  try {
+    return readStatusFile(root);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The events of a root's journal, oldest first. */
 export function readEvents(root: string): Record<string, unknown>[] {
   const directory = join(root, 'audit');

@@ -26,8 +26,8 @@ export interface PlatformOptions {
 /** A small platform in a real repository. */
 export interface Platform extends Repository {
   readonly rings: readonly string[];
-  /** Rewrites `version` in a module's module.json; `directory` as `Orders`. */
-  setVersion(directory: string, version: string): void;
+  /** Rewrites `version` and whatever `more` names in a module's module.json; `directory` as `Orders`. */
+  setVersion(directory: string, version: string, more?: object): void;
   /** Changes a module's source file so that its digest is another one; no bump. */
   change(directory: string, text?: string): void;
   /** A bare repository as `origin`, with the present branch pushed and followed. */
@@ -73,9 +73,9 @@ export function asPlatform(
   return {
     ...repository,
     rings,
-    setVersion: (directory, version) => {
+    setVersion: (directory, version, more) => {
       const file = `modules/${directory}/module.json`;
-      const manifest = { ...JSON.parse(repository.read(file)), version };
+      const manifest = { ...JSON.parse(repository.read(file)), version, ...more };
       repository.write({ [file]: `${JSON.stringify(manifest, null, 2)}\n` });
     },
     change: (directory, text = `changed ${Math.random()}`) => {

@@ -2,9 +2,9 @@ import type { TestContext } from 'node:test';
 import pg from 'pg';
 import { onEnd } from './cleanup.ts';
 
-/** The rows of one statement, over a connection of its own. */
+/** The rows of one statement, over a connection of its own; without a URL, where the environment says. */
 export async function query<T extends pg.QueryResultRow>(
-  url: string,
+  url: string | undefined,
   sql: string,
   values: readonly unknown[] = [],
 ): Promise<T[]> {
