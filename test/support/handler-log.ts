@@ -5,6 +5,8 @@ import { join } from 'node:path';
 export interface HandlerRun {
   readonly what: 'begin' | 'end' | 'overlap' | 'failed';
   readonly pid: number;
+  /** When the process began, in clock ticks since boot: ids of processes come around again. */
+  readonly since: string;
   /** The reconciler that ran it. */
   readonly parent: number;
   readonly version: string;
@@ -51,15 +53,16 @@ export class HandlerLog {
 const directory = ${JSON.stringify(this.directory)};
 const log = directory + '/runs.jsonl';
 const parent = process.ppid;
+const aliveSince = ${aliveSince.toString()};
+const since = aliveSince(process.pid);
 const { toVersion: version, operationId: operation } = JSON.parse(readFileSync(0, 'utf8'));
 const tell = (what) =>
-  appendFileSync(log, JSON.stringify({ what, pid: process.pid, parent, version, operation }) + '\\n');
-const isAlive = ${isAlive.toString()};
+  appendFileSync(log, JSON.stringify({ what, pid: process.pid, since, parent, version, operation }) + '\\n');
 process.on('SIGTERM', () => {});
 const before = existsSync(log) ? readFileSync(log, 'utf8').split('\\n').filter(Boolean) : [];
-const others = before.map((line) => JSON.parse(line).pid).filter((pid) => pid !== process.pid);
+const others = before.map((line) => JSON.parse(line)).filter(({ pid }) => pid !== process.pid);
 tell('begin');
-if (others.some(isAlive)) tell('overlap');
+if (others.some((run) => aliveSince(run.pid) === run.since)) tell('overlap');
 const until = Date.now() + ${ms};
 while (Date.now() < until || existsSync(directory + '/hold')) {
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -70,12 +73,18 @@ console.log('handled', version);
   }
 }
 
-/** Whether a process is alive; one that has ended and that nobody has waited for is not. */
-export function isAlive(pid: number): boolean {
+/** When a process began; undefined for one that has ended, also while nobody has waited for it. */
+function aliveSince(pid: number): string | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return !/\) [ZX]/.test(stat);
+    const [state, ...fields] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return state === 'Z' || state === 'X' ? undefined : fields[18];
   } catch {
-    return false;
+    return undefined;
   }
+}
+
+export function isAlive(pid: number): boolean {
+  return aliveSince(pid) !== undefined;
 }

@@ -25,9 +25,13 @@ export interface LeftOver {
   readonly left: Lock;
 }
 
-export type TidyUp = (operation: LeftOver) => Promise<unknown>;
+/** @returns what was done, in words; undefined when there was nothing */
+export type TidyUp = (operation: LeftOver) => Promise<string | undefined>;
 
-/** Younger ones are still being ended by those who took part. */
+/**
+ * Younger ones are still being ended by those who took part. A replica that took part in what the ring
+ * committed and is here again does not wait: nobody else may be left to end it.
+ */
 const oldEnough = `interval '20 seconds'`;
 
 /** Whether there is anything to end. */
@@ -50,10 +54,12 @@ export async function endLeftOvers(
   tidy: TidyUp,
 ): Promise<void> {
   const { rows } = await client.query<{ id: string; lock: string }>(
-    `select id, lock from ring_operations
-     where ring = $1 and finished_at is null and created_at < now() - ${oldEnough}
+    `select id, lock from ring_operations o
+     where ring = $1 and finished_at is null and (created_at < now() - ${oldEnough}
+       or state = 'committed' and exists (select from ring_replicas r
+         where r.ring = $1 and r.replica = $2 and r.operation_id = o.id))
      order by created_at limit 5`,
-    [facts.ring],
+    [facts.ring, facts.replica],
   );
   for (const { id, lock } of rows) {
     const operation = await inTransaction(client, async () => {
@@ -62,7 +68,7 @@ export async function endLeftOvers(
     });
     const left = operation.state === 'committed' ? operation.previous : lock;
     if (!(await isLeft(client, facts.ring, operation))) continue;
-    await endOne(client, facts.ring, { id, left: parseLock(left ?? lock, facts.ring) }, tidy);
+    await endOne(client, facts, { id, left: parseLock(left ?? lock, facts.ring) }, tidy);
   }
 }
 
@@ -102,7 +108,7 @@ async function isLeft(
 
 async function endOne(
   client: pg.Client,
-  ring: string,
+  { ring, replica }: { readonly ring: string; readonly replica: string },
   operation: LeftOver,
   tidy: TidyUp,
 ): Promise<void> {
@@ -113,7 +119,8 @@ async function endOne(
   );
   if (rows[0]?.taken !== true) return;
   try {
-    await tidy(operation);
+    const done = (await tidy(operation)) ?? 'nothing to do';
+    await recordTidying(client, replica, operation.id, done);
     await client.query(
       `update ring_operations set finished_at = now(),
          state = case state when 'reverting' then 'reverted' else state end
@@ -123,4 +130,24 @@ async function endOne(
   } finally {
     await client.query('select pg_advisory_unlock(hashtextextended($1, 0))', [name]);
   }
+}
+
+/** What was cut off is not under way any more: this was done in its place. */
+async function recordTidying(
+  client: pg.Client,
+  replica: string,
+  operation: string,
+  done: string,
+): Promise<void> {
+  await client.query(
+    `update ring_steps set state = 'interrupted', finished_at = now()
+     where operation_id = $1 and state = 'started'`,
+    [operation],
+  );
+  await client.query(
+    `insert into ring_steps (operation_id, key, attempt, state, replica, idempotent, detail, finished_at)
+     select $1, 'schema tidy', count(*) + 1, 'succeeded', $2, true, $3, now()
+     from ring_steps where operation_id = $1 and key = 'schema tidy'`,
+    [operation, replica, done],
+  );
 }
