@@ -53,7 +53,8 @@ await build({
   banner: {
     js: "import { createRequire as ringlockCreateRequire } from 'node:module'; const require = ringlockCreateRequire(import.meta.url);",
   },
-  external: ['pg-native'],
+  // Parts in native code that pg and ssh2 can do without.
+  external: ['pg-native', 'cpu-features', '*.node'],
   plugins: [compiledSchemas],
   legalComments: 'none',
   minifySyntax: true,

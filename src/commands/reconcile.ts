@@ -38,13 +38,18 @@ export class ReconcileCommand extends BaseCommand {
       it changes or \`ringlock retry\`. Replicas of a ring agree through DATABASE_URL: migrations and
       handlers run once, and switches go in waves.
 
-      Environment: RING_NAME, DATABASE_URL, MIGRATIONS_DATABASE_URL and RINGLOCK_GIT_TOKEN; the latter
-      three also as *_FILE, read again when the file changes.
+      Environment: RING_NAME, RINGLOCK_SSH_KEY_FILE, RINGLOCK_KNOWN_HOSTS_FILE, DATABASE_URL,
+      MIGRATIONS_DATABASE_URL, RINGLOCK_GIT_TOKEN and RINGLOCK_SSH_PASSPHRASE; the latter four also as
+      *_FILE, read again when the file changes.
     `,
     examples: [
       [
         'Converge once from a server',
         '$0 reconcile --once --repo https://git.example.com/platform.git --ring canary --root /srv/modules',
+      ],
+      [
+        'Converge once over SSH',
+        '$0 reconcile --once --repo ssh://git@git.example.com/platform.git --ssh-key /etc/git/key --known-hosts /etc/git/known_hosts --ring canary --root /srv/modules',
       ],
       [
         'Run as a sidecar',
@@ -60,11 +65,20 @@ export class ReconcileCommand extends BaseCommand {
   once = Option.Boolean('--once', false, { description: 'Make one pass, then exit.' });
   init = Option.Boolean('--init', false, { description: 'Exit 0 when anything serves.' });
   watch = Option.Boolean('--watch', false, { description: 'Go on until SIGTERM.' });
-  repo = Option.String('--repo', { required: true, description: 'An https URL, or a path.' });
+  repo = Option.String('--repo', {
+    required: true,
+    description: 'An https or ssh URL, or a path.',
+  });
   root = Option.String('--root', { required: true, description: 'The directory to own.' });
   ring = Option.String('--ring', { description: 'The ring (default: RING_NAME).' });
   branch = Option.String('--branch', 'main', { description: 'The branch to follow (main).' });
   interval = Option.String('--interval', '30s', { description: 'Time between passes (30s).' });
+  sshKey = Option.String('--ssh-key', {
+    description: 'The private key for an ssh repository (default: RINGLOCK_SSH_KEY_FILE).',
+  });
+  knownHosts = Option.String('--known-hosts', {
+    description: "The file with its server's host keys (default: RINGLOCK_KNOWN_HOSTS_FILE).",
+  });
   databaseUrl = Option.String('--database-url', { description: 'PostgreSQL for the audit.' });
   listen = Option.String('--listen', { description: 'PORT or HOST:PORT of the health server.' });
   seed = Option.String('--seed', { description: 'A baked lock and modules to start from.' });
@@ -162,6 +176,8 @@ export class ReconcileCommand extends BaseCommand {
       replica: this.replica,
       platformFile: this.platformFile,
       allowRewind: this.allowRewind,
+      sshKey: this.sshKey,
+      knownHosts: this.knownHosts,
       idleTimeoutMs: parseDuration(this.idleTimeout, '--idle-timeout'),
       contentCheckMs: parseDuration(this.contentCheck, '--content-check'),
       migrationsUrl: this.migrationsUrl,

@@ -43,7 +43,7 @@ export function parseRemoteAddress(text: string): RemoteAddress {
 function unsupported(display: string): Error {
   return badInput(
     'unsupported-url',
-    `${JSON.stringify(display)} is no address of a repository, expected https://…, file:///… or a path that exists`,
+    `${JSON.stringify(display)} is no address of a repository, expected https://…, ssh://user@host/…, user@host:path, file:///… or a path that exists`,
   );
 }
 

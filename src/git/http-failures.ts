@@ -88,7 +88,7 @@ function parseRetryAfter(value: string | string[] | undefined, now: number): num
 export function connectionFailure(
   display: string,
   error: unknown,
-  { secrets }: Credentials,
+  { secrets }: Pick<Credentials, 'secrets'>,
 ): unknown {
   const { code, name } = error as { code?: string; name?: string };
   if (name === 'AbortError') return error;

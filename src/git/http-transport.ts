@@ -5,6 +5,8 @@ import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
 import { environmentFailed, RinglockError } from '../errors.ts';
 import { type Credentials, credentialsFor, parseRemoteAddress } from './credentials.ts';
 import { bodyFailure, connectionFailure, responseFailure } from './http-failures.ts';
+import { type Packet, readPackets } from './pkt-line.ts';
+import type { Traffic, Transport, UploadPackRequest } from './transport.ts';
 
 export interface TransportOptions {
   /** Read before every request, so that a rotated token is taken at once. */
@@ -22,23 +24,13 @@ export interface TransportOptions {
   readonly maxRetryAfterMs?: number | undefined;
 }
 
-export interface TransportResponse {
-  /** Ends normally only when the server ended its response. */
-  readonly body: AsyncIterable<Uint8Array>;
-}
-
-/** Requests and bytes since it was opened. */
-export interface Traffic {
-  requests: number;
-  bytes: number;
-}
-
 const userAgent = 'git/ringlock';
+const version2 = { 'git-protocol': 'version=2' };
 const largestUncompressedRequest = 1024;
 const maxRedirects = 5;
 
 /** git's smart HTTP to one repository: authorised, never silent for long, with plain errors. */
-export class HttpTransport {
+export class HttpTransport implements Transport {
   readonly display: string;
   readonly traffic: Traffic = { requests: 0, bytes: 0 };
   readonly #address: ReturnType<typeof parseRemoteAddress>;
@@ -57,16 +49,16 @@ export class HttpTransport {
   }
 
   /** `GET info/refs`; follows redirects that stay on the same origin. */
-  async advertisement(headers: Record<string, string>): Promise<TransportResponse> {
+  async advertisement(): Promise<AsyncGenerator<Packet>> {
     const suffix = '/info/refs?service=git-upload-pack';
     let url = `${this.#address.url.href}${suffix}`;
     for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-      const response = await this.#send('GET', url, headers, undefined);
+      const response = await this.#send('GET', url, version2, undefined);
       const location = redirectTarget(response, url);
       if (location === undefined) {
         await this.#expect(response, 'application/x-git-upload-pack-advertisement');
         this.#base = url.slice(0, -suffix.length);
-        return { body: this.#body(response) };
+        return readPackets(this.#body(response));
       }
       await response.body.dump().catch(() => {});
       this.#requireSameRepositoryHost(location, suffix);
@@ -79,7 +71,12 @@ export class HttpTransport {
   }
 
   /** `POST git-upload-pack`; a redirect here is refused. */
-  async uploadPack(body: string, headers: Record<string, string>): Promise<TransportResponse> {
+  async uploadPack({ body, version }: UploadPackRequest): Promise<AsyncGenerator<Packet>> {
+    const headers = {
+      'content-type': 'application/x-git-upload-pack-request',
+      accept: 'application/x-git-upload-pack-result',
+      ...(version === 2 && version2),
+    };
     const response = await this.#send('POST', `${this.#base}/git-upload-pack`, headers, body);
     if (response.statusCode >= 300 && response.statusCode < 400) {
       await response.body.dump().catch(() => {});
@@ -89,7 +86,7 @@ export class HttpTransport {
       );
     }
     await this.#expect(response, 'application/x-git-upload-pack-result');
-    return { body: this.#body(response) };
+    return readPackets(this.#body(response));
   }
 
   async close(): Promise<void> {
@@ -174,6 +171,7 @@ export class HttpTransport {
     );
   }
 
+  /** Ends normally only when the server ended its response. */
   async *#body(response: Dispatcher.ResponseData): AsyncGenerator<Uint8Array> {
     let bytes = 0;
     try {

@@ -1,5 +1,5 @@
-import type { HttpTransport } from './http-transport.ts';
-import { packetText, readPackets } from './pkt-line.ts';
+import { packetText } from './pkt-line.ts';
+import type { Transport } from './transport.ts';
 import { refuseErrorPacket, responseCutOff, type UploadPack } from './upload-pack.ts';
 import { openVersion0 } from './upload-pack-v0.ts';
 import { openVersion2 } from './upload-pack-v2.ts';
@@ -10,7 +10,7 @@ import { openVersion2 } from './upload-pack-v2.ts';
  * @throws RinglockError `unsupported-object-format` for a repository of SHA-256 ids, and what the
  * transport throws
  */
-export async function openUploadPack(transport: HttpTransport): Promise<UploadPack> {
+export async function openUploadPack(transport: Transport): Promise<UploadPack> {
   const lines = await readAdvertisement(transport);
   const [first] = lines;
   if (first !== undefined && packetText(first) === 'version 2') {
@@ -19,12 +19,11 @@ export async function openUploadPack(transport: HttpTransport): Promise<UploadPa
   return openVersion0(transport, lines, () => readAdvertisement(transport));
 }
 
-async function readAdvertisement(transport: HttpTransport): Promise<Buffer[]> {
-  const { body } = await transport.advertisement({ 'git-protocol': 'version=2' });
+async function readAdvertisement(transport: Transport): Promise<Buffer[]> {
   const lines: Buffer[] = [];
   let ended = false;
   let afterServiceHeader = false;
-  for await (const packet of readPackets(body)) {
+  for await (const packet of await transport.advertisement()) {
     if (packet.type === 'flush') {
       // The service header has a flush of its own.
       ended = !afterServiceHeader;

@@ -7,35 +7,29 @@ import {
   requireComplete,
   type WantedObjects,
 } from './completeness.ts';
-import { HttpTransport, type TransportOptions } from './http-transport.ts';
 import type { ObjectDatabase } from './object-database.ts';
 import type { ObjectReader } from './object-store.ts';
 import { openUploadPack } from './open-upload-pack.ts';
 import type { FetchStats, FetchTreesOptions, Remote } from './remote.ts';
+import type { Transport } from './transport.ts';
 import type { FetchRequest, FetchResponse, UploadPack } from './upload-pack.ts';
 
 /**
- * A repository behind smart HTTP. With filters and wants of any object (protocol v2 as forges have it)
+ * A repository behind smart HTTP or SSH. With filters and wants of any object (protocol v2 as forges have it)
  * exactly what is asked for comes; a server without them sends whole commits, once, and then what
  * changed since.
- *
- * @throws RinglockError `insecure-url`, `unsupported-url`
  */
-export function openSmartRemote(
-  url: string,
-  database: ObjectDatabase,
-  options: TransportOptions,
-): Remote {
-  return new SmartRemote(new HttpTransport(url, options), database);
+export function openSmartRemote(transport: Transport, database: ObjectDatabase): Remote {
+  return new SmartRemote(transport, database);
 }
 
 class SmartRemote implements Remote {
   readonly url: string;
-  readonly #transport: HttpTransport;
+  readonly #transport: Transport;
   readonly #database: ObjectDatabase;
   #server: Promise<UploadPack> | undefined;
 
-  constructor(transport: HttpTransport, database: ObjectDatabase) {
+  constructor(transport: Transport, database: ObjectDatabase) {
     this.url = transport.display;
     this.#transport = transport;
     this.#database = database;

@@ -1,6 +1,6 @@
 import { environmentFailed } from '../errors.ts';
-import type { HttpTransport } from './http-transport.ts';
-import { flushPacket, type Packet, packetLine, packetText, readPackets } from './pkt-line.ts';
+import { flushPacket, type Packet, packetLine, packetText } from './pkt-line.ts';
+import type { Transport } from './transport.ts';
 import {
   type FetchRequest,
   type FetchResponse,
@@ -18,7 +18,7 @@ import {
  * with the advertisement. multi_ack is not asked for, so that one line answers all haves.
  */
 export function openVersion0(
-  transport: HttpTransport,
+  transport: Transport,
   lines: readonly Buffer[],
   advertise: () => Promise<readonly Buffer[]>,
 ): UploadPack {
@@ -29,7 +29,7 @@ export function openVersion0(
   // An empty repository may advertise nothing at all.
   if (lines.length > 0 && !features.has('side-band-64k')) {
     throw environmentFailed('remote-not-git', `${display} does not offer side-band-64k`, {
-      hint: 'Give the URL that git clone takes, of a server with smart HTTP.',
+      hint: 'Give the URL that git clone takes, of a server with smart HTTP or SSH.',
     });
   }
   return {
@@ -44,11 +44,11 @@ export function openVersion0(
     // Those of the first advertisement may be old by the time that they are asked for.
     listRefs: async () => parseAdvertisement(await advertise()).refs,
     fetch: async (request) => {
-      const { body } = await transport.uploadPack(fetchBody(request, features), {
-        'content-type': 'application/x-git-upload-pack-request',
-        accept: 'application/x-git-upload-pack-result',
+      const response = await transport.uploadPack({
+        body: fetchBody(request, features),
+        version: 0,
       });
-      return readingPackets(readPackets(body), (packets) =>
+      return readingPackets(response, (packets) =>
         readFetchResponse(packets, request.depth !== undefined, display),
       );
     },

@@ -1,13 +1,6 @@
 import { environmentFailed } from '../errors.ts';
-import type { HttpTransport } from './http-transport.ts';
-import {
-  delimiterPacket,
-  flushPacket,
-  type Packet,
-  packetLine,
-  packetText,
-  readPackets,
-} from './pkt-line.ts';
+import { delimiterPacket, flushPacket, type Packet, packetLine, packetText } from './pkt-line.ts';
+import type { Transport } from './transport.ts';
 import {
   drain,
   type FetchRequest,
@@ -21,8 +14,8 @@ import {
   type UploadPack,
 } from './upload-pack.ts';
 
-/** git's protocol-v2: one POST a command, nothing remembered between them. */
-export function openVersion2(transport: HttpTransport, lines: readonly string[]): UploadPack {
+/** git's protocol-v2: one request a command, nothing remembered between them. */
+export function openVersion2(transport: Transport, lines: readonly string[]): UploadPack {
   const { display, traffic } = transport;
   const features = new Map(
     lines.map((line) => {
@@ -40,19 +33,14 @@ export function openVersion2(transport: HttpTransport, lines: readonly string[])
     ...(features.has('agent') ? ['agent=git/ringlock'] : []),
     ...(features.has('object-format') ? ['object-format=sha1'] : []),
   ];
-  const command = async (name: string, args: readonly string[]) => {
+  const command = (name: string, args: readonly string[]) => {
     const body = [
       ...[`command=${name}`, ...common].map((line) => packetLine(`${line}\n`)),
       delimiterPacket,
       ...args.map((line) => packetLine(`${line}\n`)),
       flushPacket,
     ].join('');
-    const response = await transport.uploadPack(body, {
-      'content-type': 'application/x-git-upload-pack-request',
-      accept: 'application/x-git-upload-pack-result',
-      'git-protocol': 'version=2',
-    });
-    return readPackets(response.body);
+    return transport.uploadPack({ body, version: 2, readsRefs: name === 'ls-refs' });
   };
   return {
     capabilities: { version: 2, filter: fetchFeatures.includes('filter'), anyObject: true },

@@ -1,7 +1,7 @@
 import { environmentFailed } from '../errors.ts';
-import type { Traffic } from './http-transport.ts';
 import { type Packet, packetText } from './pkt-line.ts';
 import { redactText } from './redact.ts';
+import type { Traffic } from './transport.ts';
 
 /** What a server's upload-pack can be asked for. */
 export interface ServerCapabilities {

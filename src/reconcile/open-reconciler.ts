@@ -6,7 +6,7 @@ import { createOutbox, type Outbox } from '../audit/outbox.ts';
 import { readSecret } from '../environment.ts';
 import { badInput, environmentFailed } from '../errors.ts';
 import { type ObjectDatabase, openObjectDatabase } from '../git/object-database.ts';
-import { openRemote } from '../git/open-remote.ts';
+import { isRemoteAddress, openRemote, type RemoteOptions } from '../git/open-remote.ts';
 import { requireRingName } from '../repo/names.ts';
 import { parsePlatformVersion } from '../repo/platform.ts';
 import { gitSource } from '../source/git-source.ts';
@@ -25,7 +25,7 @@ import { StatusKeeper } from './status-keeper.ts';
 
 /** What a reconciler is told, as its flags and environment say it. */
 export interface ReconcileOptions {
-  /** An https URL, or a path that relative ones are resolved in `workingDirectory`. */
+  /** An https or ssh URL, `user@host:path`, or a path (a relative one in `workingDirectory`). */
   readonly repository: string;
   /** RING_NAME when undefined. */
   readonly ring: string | undefined;
@@ -44,6 +44,10 @@ export interface ReconcileOptions {
   readonly platformFile: string | undefined;
   readonly allowRewind: boolean;
   readonly idleTimeoutMs: number;
+  /** RINGLOCK_SSH_KEY_FILE when undefined. */
+  readonly sshKey?: string | undefined;
+  /** RINGLOCK_KNOWN_HOSTS_FILE when undefined. */
+  readonly knownHosts?: string | undefined;
   readonly contentCheckMs: number;
   /** MIGRATIONS_DATABASE_URL when undefined. */
   readonly migrationsUrl: string | undefined;
@@ -121,6 +125,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
       token: () => readSecret('RINGLOCK_GIT_TOKEN', options.environment),
       tokenSource: 'RINGLOCK_GIT_TOKEN',
       idleTimeoutMs: options.idleTimeoutMs,
+      ssh: sshOptions(options, log),
     });
     opened.push(remote);
     if (options.seed !== undefined && (await root.current()) === undefined) {
@@ -255,8 +260,21 @@ async function readPlatformFile(
 }
 
 function repositoryOf({ repository, workingDirectory }: ReconcileOptions): string {
-  const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(repository);
-  return isUrl ? repository : resolve(workingDirectory, repository);
+  return isRemoteAddress(repository) ? repository : resolve(workingDirectory, repository);
+}
+
+function sshOptions(options: ReconcileOptions, log: Log): RemoteOptions['ssh'] {
+  const { environment, workingDirectory } = options;
+  const file = (flag: string | undefined, name: string) => {
+    const path = flag ?? environment[name];
+    return path === undefined || path === '' ? undefined : resolve(workingDirectory, path);
+  };
+  return {
+    keyFile: file(options.sshKey, 'RINGLOCK_SSH_KEY_FILE'),
+    knownHostsFile: file(options.knownHosts, 'RINGLOCK_KNOWN_HOSTS_FILE'),
+    passphrase: () => readSecret('RINGLOCK_SSH_PASSPHRASE', environment),
+    warn: log.warn,
+  };
 }
 
 function readLink(link: string): 'symlink' | 'hardlink' {

@@ -3,6 +3,7 @@ import test, { type TestContext } from 'node:test';
 import { RinglockError } from '../../src/errors.ts';
 import { firstMissingBelow } from '../../src/git/completeness.ts';
 import { openRemote } from '../../src/git/open-remote.ts';
+import { errorOf } from '../support/error-of.ts';
 import type { GitFault } from '../support/git-server.ts';
 import { packFiles, type ServedRepository, serveRepository } from '../support/served-repository.ts';
 
@@ -22,15 +23,6 @@ async function servePlatform(
   });
   served.publish();
   return { ...served, tip, orders: served.repository.git('rev-parse', 'HEAD:modules/Orders') };
-}
-
-async function errorOf(action: Promise<unknown>): Promise<RinglockError> {
-  const error = await action.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  assert.ok(error instanceof RinglockError, `expected a RinglockError, got ${String(error)}`);
-  return error;
 }
 
 for (const clean of [false, true]) {

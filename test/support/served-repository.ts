@@ -2,9 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { TransportOptions } from '../../src/git/http-transport.ts';
 import { type ObjectDatabase, openObjectDatabase } from '../../src/git/object-database.ts';
-import { openRemote } from '../../src/git/open-remote.ts';
+import { openRemote, type RemoteOptions } from '../../src/git/open-remote.ts';
 import type { Remote } from '../../src/git/remote.ts';
 import { type GitServer, type GitServerOptions, serveGit } from './git-server.ts';
 import { createRepository, gitEnvironment, type Repository } from './repository.ts';
@@ -19,7 +18,7 @@ export interface ServedRepository {
   readonly bare: string;
   readonly database: ObjectDatabase;
   /** Closed when the test ends. */
-  remote(options?: TransportOptions, url?: string): Remote;
+  remote(options?: RemoteOptions, url?: string): Remote;
   /** Pushes every branch and tag. */
   publish(): void;
 }
