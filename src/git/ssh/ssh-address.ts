@@ -62,7 +62,8 @@ function partsOfUrl(text: string): AddressParts | undefined {
   try {
     // URL itself would drop line breaks and tabs, and so read another address than was given.
     const url = new URL(hasControlCharacter(text) ? '' : text);
-    const path = decodeURIComponent(url.pathname);
+    // Nor does git know of queries, or of `..` that takes a part before away.
+    const path = decodeURIComponent(text.replace(/^ssh:\/\/[^/]*/i, ''));
     return {
       user: decodeURIComponent(url.username),
       password: url.password,

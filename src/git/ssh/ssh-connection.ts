@@ -1,5 +1,5 @@
 import type { Client, ClientChannel } from 'ssh2';
-import { environmentFailed, type RinglockError } from '../../errors.ts';
+import { environmentFailed, RinglockError } from '../../errors.ts';
 import { redactText } from '../redact.ts';
 import { judgeHostKey, type KnownKeys, offeredAlgorithms } from './host-key.ts';
 import type { PrivateKey } from './private-key.ts';
@@ -20,7 +20,7 @@ export interface SshConnection {
   readonly isOpen: boolean;
   /**
    * @param listen is called at once, since a command may have ended by the time that a promise is heard
-   * @throws RinglockError `remote-failed`
+   * @throws RinglockError `remote-failed`, `remote-timeout`, `remote-unreachable`
    */
   run<Result>(
     command: string,
@@ -90,30 +90,37 @@ class SilenceError extends Error {
 
 function connectionOf(client: Client, { display }: SshAddress): SshConnection {
   let isOpen = true;
-  client.once('end', () => (isOpen = false)).once('close', () => (isOpen = false));
+  const ended = () => {
+    isOpen = false;
+  };
+  client.once('end', ended).once('close', ended).once('error', ended);
   return {
     get isOpen() {
       return isOpen;
     },
-    run: (command, env, listen) =>
-      new Promise((resolve, reject) => {
-        const fail = (error: Error) =>
-          reject(
-            environmentFailed(
-              'remote-failed',
-              `${display} runs no command: ${redactText(error.message, [])}`,
-              { cause: error },
-            ),
-          );
-        try {
+    run: async (command, env, listen) => {
+      let onSilence = () => {};
+      try {
+        return await new Promise((resolve, reject) => {
+          onSilence = () =>
+            reject(environmentFailed('remote-timeout', `${display} does not answer`));
+          client.once('timeout', onSilence);
           client.exec(command, { env }, (error, channel) => {
             if (error === undefined) resolve(listen(channel));
-            else fail(error);
+            else reject(error);
           });
-        } catch (error) {
-          fail(error as Error);
-        }
-      }),
+        });
+      } catch (error) {
+        if (error instanceof RinglockError) throw error;
+        const reason = redactText((error as Error).message, []);
+        // ssh2 may know of the end before its events do.
+        throw isOpen && reason !== 'Not connected'
+          ? environmentFailed('remote-failed', `${display} runs no command: ${reason}`)
+          : environmentFailed('remote-unreachable', `${display} ended the connection`);
+      } finally {
+        client.off('timeout', onSilence);
+      }
+    },
     close: () => {
       isOpen = false;
       client.end();

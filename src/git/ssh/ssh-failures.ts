@@ -64,7 +64,7 @@ function keyRefused(
     `${display} refuses the user ${JSON.stringify(user)} with the key ${key.type} ${fingerprint} of ${file}`,
     {
       hint: takesNoKey
-        ? `The server takes no keys at all, only ${others.join(', ')}.`
+        ? `The server takes no keys at all, only ${redactText(others.join(', '), [])}.`
         : `Let it read the repository, as a deploy key or in authorized_keys: ssh-keygen -y -f ${file} prints its public part.`,
     },
   );

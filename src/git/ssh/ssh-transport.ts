@@ -41,6 +41,8 @@ export class SshTransport implements Transport {
   /** A process whose advertisement is read and that waits for a request. */
   #waiting: UploadPackProcess | undefined;
   #busy = 0;
+  /** Something did not go well on the connection, so it is not kept. */
+  #isDoubtful = false;
   #lingering: NodeJS.Timeout | undefined;
 
   /** @throws RinglockError `unsupported-url`, `ssh-key-not-given`, `known-hosts-not-given` */
@@ -85,7 +87,7 @@ export class SshTransport implements Transport {
     running.write(request.body);
     return version === 2
       ? running.response((isWhole) => this.#finished(running, isWhole))
-      : running.rest(() => this.#finished(running, false));
+      : running.rest((isWhole) => this.#finished(running, isWhole));
   }
 
   async close(): Promise<void> {
@@ -94,6 +96,7 @@ export class SshTransport implements Transport {
     this.#waiting = undefined;
     const connection = this.#connection;
     this.#connection = undefined;
+    this.#isDoubtful = false;
     (await connection?.catch(() => undefined))?.close();
   }
 
@@ -132,6 +135,7 @@ export class SshTransport implements Transport {
         (channel) => new UploadPackProcess(channel, options),
       );
     } catch (error) {
+      this.#isDoubtful = true;
       this.#released();
       throw error;
     }
@@ -171,12 +175,12 @@ export class SshTransport implements Transport {
     return running;
   }
 
-  #finished(running: UploadPackProcess, mayGoOn: boolean): void {
-    if (!mayGoOn) running.abandon();
-    else {
+  #finished(running: UploadPackProcess, isWhole: boolean): void {
+    if (isWhole && !running.isOver) {
       this.#waiting?.end();
       this.#waiting = running;
-    }
+    } else running.abandon();
+    this.#isDoubtful ||= !isWhole;
     this.#released();
   }
 
@@ -184,7 +188,8 @@ export class SshTransport implements Transport {
     this.#busy -= 1;
     if (this.#busy > 0) return;
     clearTimeout(this.#lingering);
-    this.#lingering = setTimeout(() => void this.close(), this.#lingerMs);
+    if (this.#isDoubtful) void this.close();
+    else this.#lingering = setTimeout(() => void this.close(), this.#lingerMs);
   }
 }
 

@@ -90,16 +90,18 @@ export class UploadPackProcess {
     }
   }
 
-  /** All that still comes: a response of version 0, which the process ends with. */
-  async *rest(done: () => void): AsyncGenerator<Packet> {
+  /** All that still comes: a response of version 0, which the process ends with; `done` as above. */
+  async *rest(done: (isWhole: boolean) => void): AsyncGenerator<Packet> {
+    let isWhole = false;
     try {
       for (;;) {
         const packet = await this.#next();
+        isWhole = packet === undefined;
         if (packet === undefined) return;
         yield packet;
       }
     } finally {
-      done();
+      done(isWhole);
     }
   }
 

@@ -13,6 +13,7 @@ const addresses: readonly (readonly [string, string])[] = [
   ['SSH://git@[::1]:2222/x.git', 'git ::1 2222 /x.git'],
   ['ssh://git@host/~ada/x.git', 'git host 22 ~ada/x.git'],
   ['ssh://git@host/with%20space/%27quoted%27.git', "git host 22 /with space/'quoted'.git"],
+  ['ssh://git@host/a/../x.git?b#c', 'git host 22 /a/../x.git?b#c'],
   ['git@git.example.com:group/platform.git', 'git git.example.com 22 group/platform.git'],
   ['git@host:/srv/with space.git', 'git host 22 /srv/with space.git'],
   ['git@[2001:db8::1]:x.git', 'git 2001:db8::1 22 x.git'],

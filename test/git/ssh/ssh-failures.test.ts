@@ -10,9 +10,10 @@ import { freePort } from '../../support/postgres.ts';
 import { packFiles } from '../../support/served-repository.ts';
 import { serveOverSsh } from '../../support/ssh-platform.ts';
 import { sshdMissing } from '../../support/ssh-server.ts';
+import { startTcpProxy } from '../../support/tcp-proxy.ts';
 
 test('a server of SSH that fails', { skip: sshdMissing() ?? false }, async (t) => {
-  const { sshd, open, tip, orders, database } = await serveOverSsh(t);
+  const { sshd, open, tip, orders, database, bare, file } = await serveOverSsh(t);
   t.afterEach(() => {
     sshd.answerWith(undefined);
   });
@@ -131,6 +132,25 @@ test('a server of SSH that fails', { skip: sshdMissing() ?? false }, async (t) =
     }
     assert.ok(cuts > 3, `only ${cuts} cuts`);
     assert.equal(await firstMissingBelow(database, orders), undefined);
+  });
+
+  await t.test('a network that falls silent is given up, and asked anew', async (own) => {
+    const proxy = await startTcpProxy(own, sshd.url);
+    const port = new URL(proxy.url).port;
+    const knownHostsFile = file('known', `[127.0.0.1]:${port} ${sshd.hostKey('ed25519')}\n`);
+    const remote = open({ knownHostsFile, idleTimeoutMs: 600 }, `${proxy.url}${bare}`);
+    assert.equal(await remote.resolveBranch('main'), tip);
+    proxy.stall();
+    for (const _ of ['on a kept connection', 'on a new one']) {
+      const error = await errorOf(remote.resolveBranch('main'));
+      assert.equal(error.code, 'remote-timeout', error.message);
+      assert.match(error.message, /does not answer$/);
+    }
+    proxy.heal();
+    assert.equal(await remote.resolveBranch('main'), tip);
+    proxy.reset();
+    const reset = await errorOf(remote.resolveBranch('main'));
+    assert.equal(reset.code, 'remote-unreachable', reset.message);
   });
 
   await t.test('a server that is away, or is none of SSH, is unreachable', async (own) => {
