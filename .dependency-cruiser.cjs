@@ -46,7 +46,14 @@ module.exports = {
         'commit -> lock -> plan -> execute -> audit: what stands earlier never asks what stands later.',
       severity: 'error',
       from: { path: '^src/(git|source|store|audit)/' },
-      to: { path: '^src/(reconcile|serve|ui)/' },
+      to: { path: '^src/(reconcile|serve|ui|outward)/' },
+    },
+    {
+      name: 'telling-asks-nothing-of-the-loop',
+      comment: 'outward is given what it tells: it can neither wait for a pass nor begin one.',
+      severity: 'error',
+      from: { path: '^src/outward/' },
+      to: { path: '^src/(reconcile|serve|ui)/', pathNot: '^src/reconcile/log\\.ts$' },
     },
     {
       name: 'no-cycles',

@@ -226,7 +226,7 @@ async function openSegment(directory: string, end: Cursor): Promise<FileHandle> 
 }
 
 /** Milliseconds since 1970 of a UUIDv7 (RFC 9562, section 5.7). */
-function uuidTime(id: string): number {
+export function uuidTime(id: string): number {
   return Number.parseInt(id.replace('-', '').slice(0, 12), 16);
 }
 

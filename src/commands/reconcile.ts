@@ -38,9 +38,13 @@ export class ReconcileCommand extends BaseCommand {
       it changes or \`ringlock retry\`. Replicas of a ring agree through DATABASE_URL: migrations and
       handlers run once, and switches go in waves.
 
+      \`--webhook-url\` and \`--commit-status\` tell the outside what becomes of the ring; addresses come
+      from these flags only, secrets from RINGLOCK_WEBHOOK_SIGNING_SECRET and RINGLOCK_STATUS_TOKEN.
+
       Environment: RING_NAME, RINGLOCK_SSH_KEY_FILE, RINGLOCK_KNOWN_HOSTS_FILE, DATABASE_URL,
-      MIGRATIONS_DATABASE_URL, RINGLOCK_GIT_TOKEN and RINGLOCK_SSH_PASSPHRASE; the latter four also as
-      *_FILE, read again when the file changes.
+      MIGRATIONS_DATABASE_URL, RINGLOCK_GIT_TOKEN, RINGLOCK_SSH_PASSPHRASE,
+      RINGLOCK_WEBHOOK_SIGNING_SECRET and RINGLOCK_STATUS_TOKEN; the latter six also as *_FILE, read
+      again when the file changes.
     `,
     examples: [
       [
@@ -134,6 +138,15 @@ export class ReconcileCommand extends BaseCommand {
   databaseGrace = Option.String('--database-grace', '60s', {
     description: 'How long a plan without migrations waits for a database that is away (60s).',
   });
+  webhookUrls = Option.Array('--webhook-url', [], {
+    description: 'POSTed to, signed, when the ring changes or fails; may be given several times.',
+  });
+  commitStatus = Option.String('--commit-status', {
+    description: 'gitlab, github or gitea: give each commit a status for the ring.',
+  });
+  commitStatusUrl = Option.String('--commit-status-url', {
+    description: "The project's API URL, when --repo does not say it.",
+  });
   pollOnly = Option.Boolean('--poll-only', false, {
     description: 'Keep no connection that hears what other replicas announce.',
   });
@@ -185,6 +198,9 @@ export class ReconcileCommand extends BaseCommand {
       healthUrl: this.healthUrl,
       notifyUrl: this.notifyUrl,
       notifyCommand: this.notifyCommand,
+      webhookUrls: this.webhookUrls,
+      commitStatus: this.commitStatus,
+      commitStatusUrl: this.commitStatusUrl,
       replicas: this.replicas,
       ringState: this.ringState,
       databaseGraceMs: parseDuration(this.databaseGrace, '--database-grace'),

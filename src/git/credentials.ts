@@ -56,7 +56,8 @@ function decode(text: string): string | undefined {
   }
 }
 
-function isLoopback(hostname: string): boolean {
+/** Whether what goes there stays on this machine. */
+export function isLoopback(hostname: string): boolean {
   return (
     hostname === 'localhost' ||
     hostname.endsWith('.localhost') ||

@@ -60,7 +60,8 @@ async function firstWords(
 
 const longestExplanation = 4096;
 
-async function readLimited(body: AsyncIterable<Uint8Array>): Promise<string> {
+/** The start of a body, as text; one that breaks off is no failure. */
+export async function readLimited(body: AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   try {
@@ -76,7 +77,10 @@ async function readLimited(body: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 /** Seconds or a date (RFC 9110, 10.2.3) to milliseconds from now; undefined when absent or neither. */
-function parseRetryAfter(value: string | string[] | undefined, now: number): number | undefined {
+export function parseRetryAfter(
+  value: string | string[] | undefined,
+  now: number,
+): number | undefined {
   const text = Array.isArray(value) ? value[0] : value;
   if (text === undefined) return undefined;
   if (/^\d+$/.test(text.trim())) return Number(text) * 1000;

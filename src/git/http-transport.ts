@@ -206,7 +206,8 @@ export class HttpTransport implements Transport {
   }
 }
 
-function createDispatcher(idleTimeoutMs: number): Dispatcher {
+/** Connections that are given up when nothing comes for so long; through the proxy that the environment names. */
+export function createDispatcher(idleTimeoutMs: number): Dispatcher {
   const options: Agent.Options = {
     connect: { timeout: idleTimeoutMs },
     headersTimeout: idleTimeoutMs,

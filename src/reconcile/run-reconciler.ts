@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { createSqliteMirror, isSqliteWhole, type SqliteMirror } from '../audit/sqlite-mirror.ts';
+import { type OutwardOptions, readReceivers } from '../outward/read-receivers.ts';
 import { type HealthServer, serveHealth } from '../serve/health-server.ts';
 import type { Repair } from '../store/set-aside.ts';
 import type { RootStatus } from '../store/status-file.ts';
@@ -10,11 +11,12 @@ import { watchRequests } from './operator-requests.ts';
 import { repairRoot } from './repair-root.ts';
 import { listenForNews } from './ring/ring-news.ts';
 import { sturdyPass } from './sturdy-pass.ts';
+import { type TellOutside, tellOutside } from './tell-outside.ts';
 import { Trigger, watch } from './watch.ts';
 
 export type ReconcileMode = 'once' | 'init' | 'watch';
 
-export interface RunOptions extends Omit<ReconcileOptions, 'nextLook'> {
+export interface RunOptions extends Omit<ReconcileOptions, 'nextLook'>, OutwardOptions {
   readonly mode: ReconcileMode;
   readonly intervalMs: number;
   /** Whether a connection is kept that hears what other replicas announce. */
@@ -25,7 +27,7 @@ export interface RunOptions extends Omit<ReconcileOptions, 'nextLook'> {
   readonly listen: string | undefined;
 }
 
-/** How long the end of a process waits for Postgres to take what is left. */
+/** How long the end of a process waits for Postgres and the outside to take what is left. */
 const lastDeliveryMs = 5_000;
 
 /**
@@ -40,6 +42,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
   const { mode, intervalMs } = options;
   const nextLook =
     mode === 'watch' ? (signal: AbortSignal) => trigger.look(intervalMs, signal) : undefined;
+  const receivers = await readReceivers(options);
   let opened: OpenReconciler;
   try {
     if (options.onRepaired !== undefined) options.onRepaired(await repairRoot(options, log));
@@ -51,8 +54,10 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
   }
   const removeHandlers = handleSignals(ending, trigger, log);
   let server: HealthServer | undefined;
+  let outside: TellOutside | undefined;
   try {
     const { status } = opened;
+    outside = await tellOutside(receivers, opened, log);
     if (options.listen !== undefined) {
       server = await serveHealth(options.listen, () => status.current);
       log.info('listening', { url: server.url });
@@ -73,12 +78,13 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
     else await pass(ending.signal);
     ending.abort();
     await listening;
-    await reporter.finish();
+    await Promise.all([reporter.finish(), outside?.finish(lastDeliveryMs)]);
     await opened.outbox.leave(status.current.ring, status.current.replica);
     return status.current;
   } finally {
     removeHandlers();
     await server?.close();
+    await outside?.close();
     await opened.close();
   }
 }

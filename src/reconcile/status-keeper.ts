@@ -19,6 +19,8 @@ export class StatusKeeper {
   #isBehind = false;
   #writing: Promise<unknown> = Promise.resolve();
   readonly #onTrouble: (message: string) => void;
+  /** Told that there may be something new to see. */
+  #onChange: () => void = () => {};
 
   /** The status of a root that was just opened: what it serves, and what the process before said. */
   static async start(
@@ -74,6 +76,11 @@ export class StatusKeeper {
 
   get current(): RootStatus {
     return this.#current;
+  }
+
+  /** Has somebody called whenever the status is said anew. */
+  whenChanged(listener: () => void): void {
+    this.#onChange = listener;
   }
 
   /** The branch's tip was seen; not written by itself, the pass that follows writes. */
@@ -197,6 +204,7 @@ export class StatusKeeper {
 
   async #write(change: Partial<RootStatus>): Promise<void> {
     this.#current = { ...this.#current, ...change };
+    this.#onChange();
     const wasBehind = this.#isBehind;
     this.#isBehind = true;
     // One at a time: of two at once, the one that replaces the file last need not be the later one.

@@ -17,6 +17,7 @@ const ownNames: Readonly<Record<string, 'directory' | 'file'>> = {
   'switches.json': 'file',
   'status.json': 'file',
   'ring-memory.json': 'file',
+  'outward.json': 'file',
   ring: 'directory',
   requests: 'directory',
   replica: 'directory',

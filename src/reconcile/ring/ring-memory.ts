@@ -91,6 +91,13 @@ export class RingMemory {
     return new Map(this.#valuesOf<LocalHold>('hold'));
   }
 
+  /** What was last said of each module's hold, and when; null: it was ended. */
+  get holdRecords(): readonly { alias: string; at: string; hold: LocalHold | null }[] {
+    return [...this.#records.values()].flatMap(({ kind, key, value, at }) =>
+      kind === 'hold' ? [{ alias: key, at, hold: value as LocalHold | null }] : [],
+    );
+  }
+
   get failures(): readonly FailedSet[] {
     return this.#valuesOf<FailedSet>('failure').map(([, value]) => value);
   }

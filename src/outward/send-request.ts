@@ -1,0 +1,38 @@
+import { type Dispatcher, request as httpRequest } from 'undici';
+import { readLimited } from '../git/http-failures.ts';
+import { redactText } from '../git/redact.ts';
+import { connectionReason } from '../lifecycle/handler-http.ts';
+import { redact } from '../redaction.ts';
+import type { Answer, OutgoingRequest } from './receiver.ts';
+
+/** How long one attempt may take altogether, in ms; Standard Webhooks recommends 15 to 30 s. */
+export const attemptMs = 20_000;
+
+/**
+ * POSTs a request once; redirects are not followed.
+ *
+ * @returns the answer, or why none came, in words
+ * @throws the signal's reason
+ */
+export async function sendRequest(
+  dispatcher: Dispatcher,
+  { url, headers, body, secrets }: OutgoingRequest,
+  signal: AbortSignal,
+): Promise<Answer | string> {
+  const limit = AbortSignal.timeout(attemptMs);
+  try {
+    const response = await httpRequest(url, {
+      method: 'POST',
+      dispatcher,
+      headers: { 'user-agent': 'ringlock', ...headers },
+      body,
+      signal: AbortSignal.any([signal, limit]),
+    });
+    const text = redact(redactText(await readLimited(response.body), secrets, 200));
+    return { status: response.statusCode, headers: response.headers, text };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (limit.aborted) return `it did not answer within ${attemptMs / 1000} s`;
+    return `it cannot be reached: ${redact(redactText(connectionReason(error), secrets, 200))}`;
+  }
+}
