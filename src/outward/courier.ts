@@ -101,7 +101,8 @@ export class Courier {
     try {
       if (!queued.claimed) {
         if (!(await claims.claim(id, message))) return { outcome: 'not ours' };
-        await this.#change(queued, (it) => [{ ...it, claimed: true }]);
+        // With a full disk it is claimed again after a restart, under the same id.
+        await this.#change(queued, (it) => [{ ...it, claimed: true }]).catch(() => {});
       }
       const place = isLastWord ? await claims.placeOf(id, message) : 'next';
       if (place !== 'next') return { outcome: place === 'behind' ? 'behind' : 'not ours' };

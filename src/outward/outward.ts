@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { recentStart } from '../audit/audit-log.ts';
 import { type Cursor, journalStart, readJournal } from '../audit/journal.ts';
 import { RinglockError } from '../errors.ts';
 import type { Log } from '../reconcile/log.ts';
@@ -49,7 +50,13 @@ export class Outward {
     // What waits for a receiver that is no more would wait for ever.
     const queue = file.current.queue.filter(({ receiver }) => known.has(receiver));
     const begun = file.current.cursor === null ? await beginning(parts) : {};
-    await file.change((state) => ({ ...state, ...begun, queue }));
+    try {
+      await file.change((state) => ({ ...state, ...begun, queue }));
+    } catch (error) {
+      // A full disk is something to tell, not a reason to be silent.
+      if (!(error instanceof RinglockError)) throw error;
+      parts.log.warn(`what the outside is told is not kept: ${error.message}`);
+    }
     return new Outward(parts, file);
   }
 
@@ -118,7 +125,6 @@ export class Outward {
         told: found.told,
         queue: messages.reduce((queue, message) => this.#enqueue(queue, message), state.queue),
       }));
-      this.#said = undefined;
     } finally {
       // Also with a full disk, which is what there may be to tell.
       for (const courier of this.#couriers) courier.wake();
@@ -175,7 +181,8 @@ async function beginning({ root, status, holds, now }: OutwardParts) {
 }
 
 async function endOfJournal(root: string): Promise<Cursor> {
-  let end = journalStart;
-  for await (const { cursor } of readJournal(auditPath(root))) end = cursor;
+  // What is broken further back is no matter of those who look at what is new.
+  let end = await recentStart(auditPath(root));
+  for await (const { cursor } of readJournal(auditPath(root), end)) end = cursor;
   return end;
 }

@@ -17,13 +17,30 @@ export interface TellOutside {
   close(): Promise<void>;
 }
 
-/** Has the receivers told from now on; undefined when there are none. */
+/**
+ * Has the receivers told from now on; undefined when there are none, or when a disk that fails keeps it
+ * from being known what they were told: no ring stands still because of that.
+ */
 export async function tellOutside(
   receivers: readonly Receiver[],
-  { root, status, database, membership }: OpenReconciler,
+  opened: OpenReconciler,
   log: Log,
 ): Promise<TellOutside | undefined> {
   if (receivers.length === 0) return undefined;
+  try {
+    return await begin(receivers, opened, log);
+  } catch (error) {
+    if (!(error instanceof RinglockError)) throw error;
+    log.error(`the outside is not told: ${error.message}`, { code: error.code });
+    return undefined;
+  }
+}
+
+async function begin(
+  receivers: readonly Receiver[],
+  { root, status, database, membership }: OpenReconciler,
+  log: Log,
+): Promise<TellOutside> {
   const outward = await Outward.open({
     root: root.path,
     receivers,

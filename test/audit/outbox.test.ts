@@ -170,6 +170,7 @@ describe('the outbox', () => {
     assert.deepEqual(await query(url, names), [
       { name: '001-first-tables' },
       { name: '002-ring-tables' },
+      { name: '003-outward-tables' },
     ]);
   });
 

@@ -6,27 +6,12 @@ import { findNews, type HoldRecord } from '../../src/outward/find-news.ts';
 import type { News, Told } from '../../src/outward/news.ts';
 import type { RootStatus } from '../../src/store/status-file.ts';
 import { sampleEvent } from '../support/audit-event.ts';
+import { convergedAt } from './support.ts';
 
 const start = Date.parse('2026-01-01T00:00:00Z');
 const at = (second: number) => new Date(start + second * 1000);
 
-const settled: RootStatus = {
-  ring: 'edge',
-  replica: 'pod-1',
-  state: 'converged',
-  repository: 'https://git.example.com/acme/platform.git',
-  branch: 'main',
-  commit: 'aaa',
-  converged_commit: 'aaa',
-  generation: 1,
-  lock_digest: 'sha256:1',
-  modules: {},
-  last_error: null,
-  observed_at: null,
-  converged_at: null,
-  outbox_pending: null,
-  ringlock_version: '0.1.0',
-};
+const settled = convergedAt('aaa', { lock_digest: 'sha256:1' });
 
 const failing = (state: RootStatus['state'], code: string, since = at(0)): Partial<RootStatus> => ({
   state,

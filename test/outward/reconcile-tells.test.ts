@@ -139,11 +139,11 @@ describe('a reconciler that tells the outside', { concurrency: 2 }, () => {
     const forge = await serveGitlab(t);
     const databaseUrl = await createDatabase();
     const more = [
-      ...['--replicas', '3', '--webhook-url', server.url],
+      ...['--replicas', '2', '--webhook-url', server.url],
       ...['--commit-status', 'gitlab', '--commit-status-url', forge.project],
     ];
     const options = { repo, databaseUrl, more, environment, withHealth: false };
-    const replicas = await Promise.all([0, 1, 2].map((n) => startReplica(t, n, options)));
+    const replicas = await Promise.all([0, 1].map((n) => startReplica(t, n, options)));
     const allAreAt = (commit: string) => () =>
       replicas.every(({ root }) => {
         const status = statusIfAny(root);

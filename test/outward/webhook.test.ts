@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { readReceivers } from '../../src/outward/read-receivers.ts';
@@ -165,6 +165,16 @@ describe('the outgoing webhook', { concurrency: true }, () => {
     for (const text of [teller.log(), teller.kept()]) {
       assert.doesNotMatch(text, /path-secret|MfKQ9r8GKYqr/);
     }
+  });
+
+  it('is told all the same when the disk takes nothing any more', async (t) => {
+    const { server, teller } = await startWebhook(t);
+    rmSync(teller.root, { recursive: true });
+    await teller.tell(refusedAt(commitOf('a')));
+    await teller.tell(convergedAt(commitOf('b')));
+    await waitUntil('both are told', () => server.received.length === 2);
+    assert.deepEqual(typesAt(server), ['refused', 'converged']);
+    assert.match(teller.log(), /outward.json/);
   });
 
   it('follows no redirect, with which a receiver could send the pod elsewhere', async (t) => {
