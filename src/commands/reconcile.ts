@@ -41,6 +41,9 @@ export class ReconcileCommand extends BaseCommand {
       \`--webhook-url\` and \`--commit-status\` tell the outside what becomes of the ring; addresses come
       from these flags only, secrets from RINGLOCK_WEBHOOK_SIGNING_SECRET and RINGLOCK_STATUS_TOKEN.
 
+      With \`--allowed-signers\` or \`--gpg-keys\` the tip and every commit that changes manifests/ since
+      the last verified one has to be signed by one of these keys.
+
       Environment: RING_NAME, RINGLOCK_SSH_KEY_FILE, RINGLOCK_KNOWN_HOSTS_FILE, DATABASE_URL,
       MIGRATIONS_DATABASE_URL, RINGLOCK_GIT_TOKEN, RINGLOCK_SSH_PASSPHRASE,
       RINGLOCK_WEBHOOK_SIGNING_SECRET and RINGLOCK_STATUS_TOKEN; the latter six also as *_FILE, read
@@ -102,6 +105,18 @@ export class ReconcileCommand extends BaseCommand {
   });
   allowRewind = Option.Boolean('--allow-rewind', false, {
     description: 'Follow a branch that was rewritten.',
+  });
+  allowedSigners = Option.String('--allowed-signers', {
+    description: 'Whose SSH keys may sign commits, as git has it (RINGLOCK_ALLOWED_SIGNERS_FILE).',
+  });
+  gpgKeys = Option.String('--gpg-keys', {
+    description: 'OpenPGP keys that may sign commits: a file or a directory (RINGLOCK_GPG_KEYS).',
+  });
+  revokedKeys = Option.String('--revoked-keys', {
+    description: 'Keys or fingerprints that may not sign any more (RINGLOCK_REVOKED_KEYS_FILE).',
+  });
+  trustCommit = Option.Array('--trust-commit', [], {
+    description: 'Let a commit pass without a good signature; its full id.',
   });
   idleTimeout = Option.String('--idle-timeout', '30s', {
     description: 'Give up a connection on which nothing comes for so long (30s).',
@@ -191,6 +206,10 @@ export class ReconcileCommand extends BaseCommand {
       allowRewind: this.allowRewind,
       sshKey: this.sshKey,
       knownHosts: this.knownHosts,
+      allowedSigners: this.allowedSigners,
+      gpgKeys: this.gpgKeys,
+      revokedKeys: this.revokedKeys,
+      trustCommits: this.trustCommit,
       idleTimeoutMs: parseDuration(this.idleTimeout, '--idle-timeout'),
       contentCheckMs: parseDuration(this.contentCheck, '--content-check'),
       migrationsUrl: this.migrationsUrl,

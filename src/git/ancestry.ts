@@ -37,6 +37,28 @@ export async function isAncestor(
   return false;
 }
 
+/** A commit and those before it, as many generations as asked for and here. */
+export async function generationsOf(
+  reader: ObjectReader,
+  tip: string,
+  depth: number,
+): Promise<string[]> {
+  const found = new Set([tip]);
+  let generation = [tip];
+  for (let at = 1; at < depth && generation.length > 0; at++) {
+    const next: string[] = [];
+    for (const oid of generation) {
+      for (const parent of (await reader.readCommit(oid)).parents) {
+        if (found.has(parent) || !(await reader.has(parent))) continue;
+        found.add(parent);
+        next.push(parent);
+      }
+    }
+    generation = next;
+  }
+  return [...found];
+}
+
 /** The commits reachable from one that are here without some of their parents. */
 export async function historyEnds(reader: ObjectReader, from: string): Promise<string[]> {
   const ends: string[] = [];

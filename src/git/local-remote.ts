@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import git from 'isomorphic-git';
 import { environmentFailed } from '../errors.ts';
-import { commitsBetween, isAncestor } from './ancestry.ts';
+import { commitsBetween, generationsOf, isAncestor } from './ancestry.ts';
 import { branchNotFound } from './branches.ts';
 import { missingOf, requireComplete, treeMode, type WantedObjects } from './completeness.ts';
 import { type LocalRepository, openLocalRepository } from './local-repository.ts';
@@ -38,12 +38,14 @@ class LocalRemote implements Remote {
     }
   }
 
-  async fetchCommits(tip: string, have: string | undefined): Promise<FetchStats> {
-    if (await this.#database.has(tip)) {
+  async fetchCommits(tip: string, have: string | undefined, depth = 1): Promise<FetchStats> {
+    if (depth === 1 && (await this.#database.has(tip))) {
       if (have === undefined || (await isAncestor(this.#database, have, tip))) return nothing;
     }
     return this.#copy({ trees: [], single: [tip] }, async ({ objects }) => {
-      if (have === undefined || have === tip || !(await objects.has(have))) return [tip];
+      if (have === undefined || have === tip || !(await objects.has(have))) {
+        return generationsOf(objects, tip, depth);
+      }
       // A tip that is older than what we have is between nothing, and yet asked for.
       return [...new Set([tip, ...(await commitsBetween(objects, have, tip))])];
     });

@@ -6,7 +6,7 @@ import { badInput, environmentFailed, RinglockError } from '../errors.ts';
 import { diskFailed } from '../store/disk-error.ts';
 import { consolidateSmallPacks } from './consolidate-packs.ts';
 import { ObjectLayers } from './object-layers.ts';
-import type { ObjectReader } from './object-store.ts';
+import type { ObjectReader, RawObject } from './object-store.ts';
 import { findDamagedPacks, isIndexWhole } from './pack-health.ts';
 import { receivePack } from './receive-pack.ts';
 import { writePack } from './write-pack.ts';
@@ -14,6 +14,8 @@ import { writePack } from './write-pack.ts';
 /** The objects that a ring's sidecar has: a bare repository that git itself can read. */
 export interface ObjectDatabase extends ObjectReader {
   readonly gitdir: string;
+  /** An object as it is stored, for what is signed byte for byte. @throws RinglockError `object-missing` */
+  readRaw(oid: string): Promise<RawObject>;
   /**
    * Takes a whole pack in, or nothing of it: it is received beside the database, its trailer and every
    * object checked, `verify` called with a view of the database as it would be, and only then published.
@@ -67,6 +69,7 @@ async function openDatabase(gitdir: string): Promise<ObjectDatabase> {
     readCommit: (oid) => layers.readCommit(oid),
     readTree: (oid) => layers.readTree(oid),
     readBlob: (oid) => layers.readBlob(oid),
+    readRaw: (oid) => layers.readRaw(oid),
     importPack: (chunks, verify) => importPack(gitdir, layers, chunks, verify),
     mend: () => mend(gitdir, layers),
     readRef: (name) => readRef(gitdir, name),

@@ -34,9 +34,10 @@ export interface Remote {
    * server can leave those out; only `tip` when there is no `have`, or the server does not know it.
    *
    * @param have need not be in the database (a ring may remember more than its disk)
+   * @param depth without a `have`: how many generations of commits, the tip's among them (1)
    * @throws RinglockError as resolveBranch(), and `remote-lacks-object`, `fetch-corrupt`
    */
-  fetchCommits(tip: string, have: string | undefined): Promise<FetchStats>;
+  fetchCommits(tip: string, have: string | undefined, depth?: number): Promise<FetchStats>;
   /**
    * Fetches objects by id, trees with all that is below them; what is here already is not asked for.
    *

@@ -50,12 +50,12 @@ class SmartRemote implements Remote {
     });
   }
 
-  fetchCommits(tip: string, have: string | undefined): Promise<FetchStats> {
+  fetchCommits(tip: string, have: string | undefined, depth = 1): Promise<FetchStats> {
     return this.#counted(async (server) => {
-      if (await this.#hasHistory(tip, have)) return 0;
+      if (depth === 1 && (await this.#hasHistory(tip, have))) return 0;
       return handsOutExactly(server)
-        ? this.#fetchBareCommits(server, tip, have)
-        : this.#fetchWholeCommits(server, tip, have);
+        ? this.#fetchBareCommits(server, tip, have, depth)
+        : this.#fetchWholeCommits(server, tip, have, depth);
     });
   }
 
@@ -97,6 +97,7 @@ class SmartRemote implements Remote {
     server: UploadPack,
     tip: string,
     have: string | undefined,
+    depth: number,
   ): Promise<number> {
     const request = { wants: [tip], filter: 'tree:0' };
     // Asking for the commits since the tip itself would bring none, not even the tip.
@@ -109,7 +110,7 @@ class SmartRemote implements Remote {
         if (!lacksObject(error)) throw error;
       }
     }
-    return this.#importCommits(await server.fetch({ ...request, depth: 1, done: true }), tip);
+    return this.#importCommits(await server.fetch({ ...request, depth, done: true }), tip);
   }
 
   /** @returns undefined when the server does not know any of the haves */
@@ -129,6 +130,7 @@ class SmartRemote implements Remote {
     server: UploadPack,
     tip: string,
     have: string | undefined,
+    depth: number,
   ): Promise<number> {
     // To say that we have a commit is to say that we have its files, and those of its ancestors.
     if (have !== undefined && have !== tip && (await this.#hasWholeCommit(have))) {
@@ -141,7 +143,7 @@ class SmartRemote implements Remote {
         if (!lacksObject(error)) throw error;
       }
     }
-    const tipOnly = await server.fetch({ wants: [tip], depth: 1, done: true });
+    const tipOnly = await server.fetch({ wants: [tip], depth, done: true });
     const objects = await this.#importCommits(tipOnly, tip, 'whole');
     if (have === undefined || (await isAncestor(this.#database, have, tip))) return objects;
     return objects + (await this.#fetchWholeHistory(server, { trees: [], single: [tip] }));

@@ -17,6 +17,12 @@ import { findLockCommit } from './lock-commit.ts';
 import type { Log } from './log.ts';
 import type { RingMemory } from './ring/ring-memory.ts';
 import { OperationStopped } from './ring/ring-operation.ts';
+import {
+  isNotVerified,
+  type SigningOptions,
+  type VerifiedHistory,
+  verifyHistory,
+} from './signed-history.ts';
 
 /** A commit whose lock is to be made true, and who is behind it. */
 export interface Target {
@@ -29,6 +35,15 @@ export interface Target {
   readonly subject: string;
   /** Whether it is what was known before, with git away or its tip refused. */
   readonly isKnown: boolean;
+  /** What was proven of signatures; undefined while they are not asked for. */
+  readonly verification: Verification | undefined;
+}
+
+export interface Verification extends VerifiedHistory {
+  /** The commit that was taken as it was, since signatures were not asked for before. */
+  readonly takenAsIs: string | undefined;
+  /** The commit that gave the lock its content. */
+  readonly deployed: string;
 }
 
 export interface FollowOptions {
@@ -36,11 +51,14 @@ export interface FollowOptions {
   readonly branch: string;
   /** Goes to a commit that does not descend from the last one. */
   readonly allowRewind: boolean;
+  /** Who may deploy; undefined asks for no signatures. */
+  readonly signing: SigningOptions | undefined;
   readonly root: Root;
   readonly database: ObjectDatabase;
   readonly remote: Remote;
   readonly memory: RingMemory;
   readonly log: Log;
+  readonly now: () => Date;
 }
 
 /** The branch that a ring follows: its tip, what leads to it, and what it says of the ring. */
@@ -64,30 +82,33 @@ export class BranchFollower {
     // What is not here yet cannot be had.
     const have = last ?? (anchor === tip ? undefined : anchor);
     if (tip !== last || !(await database.has(tip))) await this.#fetchCommits(tip, have);
-    await this.#refuseRewind(last, tip, 'this root');
+    await this.#refuseRewind(last, tip, 'this root is at');
     if (tip !== last) await this.#refuseBehindRing(anchor, tip);
+    const verified = await this.#verify(tip, last ?? anchor);
     const platform = await fetchCommitted(remote, database, tip, last);
     const deployed = await findLockCommit(database, platform.commit, ring, async (oids) => {
       await remote.fetchTrees(oids, { shallow: true });
     });
-    return this.#target(platform, tip, deployed);
+    const verification = verified && { ...verified, deployed: deployed.oid };
+    return { ...(await this.#target(platform, tip, deployed)), verification };
   }
 
   /** The commit that is served, as far as it is known here; else what is served itself. */
   async known({ commit, lock }: Generation): Promise<Target> {
     const { database, ring } = this.#options;
     const actor = { name: 'ringlock', commit };
-    const known = { commit, actor, subject: '', isKnown: true, tenants: undefined };
+    const known = { commit, actor, subject: '', isKnown: true };
+    const unknown = { tenants: undefined, verification: undefined };
     try {
       if (commit !== null) {
         const committed = await readCommittedRing(await readCommitted(database, commit), ring);
-        return { ...known, committed };
+        return { ...known, ...unknown, committed };
       }
     } catch (error) {
       if (!(error instanceof RinglockError)) throw error;
     }
     const committed = { ring: parseRingFile('', ring).ring, lock, settings: defaultSettings };
-    return { ...known, committed };
+    return { ...known, ...unknown, committed };
   }
 
   /** Whether a newer commit says of the ring what an earlier one said; one that is away says nothing else. */
@@ -104,18 +125,26 @@ export class BranchFollower {
       );
       return texts[0] === texts[1];
     } catch (error) {
+      // Whoever may not deploy must not be able to stop what is being deployed.
+      if (isNotVerified(error)) return true;
       return error instanceof RinglockError && error.exitCode === 3;
     }
   }
 
   /** The root is at a commit: it goes to none that does not descend from it. */
-  async markConverged(tip: string): Promise<void> {
+  async markConverged(tip: string, verification?: Verification): Promise<void> {
     const { database, memory, branch } = this.#options;
     await database.writeRef(convergedRef(branch), tip);
     const anchor = memory.anchor(branch);
     // A server that lags shows the commit of before: the ring stays where it is.
     const isForward = anchor === undefined || (await this.isOlder(anchor, tip));
     if (isForward) await memory.moveAnchor(branch, tip);
+    if (verification === undefined) return;
+    const before = memory.verified(branch);
+    const signer = verification.signers.get(tip);
+    if (before?.commit === tip && signer === undefined) return;
+    const { principal: by = null, fingerprint: key = null } = signer ?? {};
+    if (isForward) await memory.moveVerified(branch, { commit: tip, by, key });
   }
 
   /** Whether a commit is older than another, as far as history is known here. */
@@ -146,7 +175,35 @@ export class BranchFollower {
     );
   }
 
-  async #target(platform: CommittedPlatform, commit: string, deployed: Commit): Promise<Target> {
+  /** Invariants 6 and 7: nothing below `manifests/` is read of a commit that may not be deployed. */
+  async #verify(
+    tip: string,
+    served: string | undefined,
+  ): Promise<Omit<Verification, 'deployed'> | undefined> {
+    const { signing, memory, branch, ring, database, remote, now } = this.#options;
+    if (signing === undefined) return undefined;
+    const verified = memory.verified(branch)?.commit;
+    // Where signatures were not asked for before, what serves is taken as it is.
+    const known = verified ?? served;
+    if (known !== undefined && known !== tip && known !== served) {
+      await this.#fetchCommits(tip, known);
+      await this.#refuseRewind(known, tip, 'this ring has verified');
+    }
+    // After a rewind nothing is known of what leads to the tip.
+    const isAhead =
+      known !== undefined && (known === tip || (await isAncestor(database, known, tip)));
+    const history = await verifyHistory({
+      ...{ signing, ring, tip, database, remote, now: now() },
+      since: isAhead ? known : undefined,
+    });
+    return { ...history, takenAsIs: verified === undefined && isAhead ? known : undefined };
+  }
+
+  async #target(
+    platform: CommittedPlatform,
+    commit: string,
+    deployed: Commit,
+  ): Promise<Omit<Target, 'verification'>> {
     const { name, email } = deployed.author;
     return {
       commit,
@@ -161,7 +218,7 @@ export class BranchFollower {
   /** The ring may have gone on since the branch was looked at; a server that lags is refused. */
   async #refuseBehindRing(anchor: string | undefined, tip: string): Promise<void> {
     try {
-      await this.#refuseRewind(anchor, tip, 'this ring');
+      await this.#refuseRewind(anchor, tip, 'this ring is at');
     } catch (error) {
       throw (await this.observe()) === tip ? error : new OperationStopped('the branch moved on');
     }
@@ -177,7 +234,7 @@ export class BranchFollower {
     }
     throw refused(
       'branch-rewritten',
-      `${branch} is at ${tip}, which does not descend from ${last}, the commit ${what} is at`,
+      `${branch} is at ${tip}, which does not descend from ${last}, the commit that ${what}`,
       {
         hint: 'The branch was rewritten, or the server lags. To follow it, start the reconciler with --allow-rewind.',
         details: { last, tip },

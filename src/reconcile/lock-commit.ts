@@ -44,7 +44,8 @@ async function walkBack(
   }
 }
 
-async function knownCommits(
+/** A commit and those before it, nearest first, as far as they are here. */
+export async function knownCommits(
   objects: ObjectReader,
   tip: Commit,
   limit: number,
@@ -62,7 +63,7 @@ async function knownCommits(
 }
 
 /** Commit id → object id of the ring's lock in it; commits without one are left out. */
-async function lockIds(
+export async function lockIds(
   commits: readonly Commit[],
   objects: ObjectReader,
   ring: string,

@@ -21,10 +21,11 @@ import { recoverOperation, restoreLostEvents } from './recover-operation.ts';
 import { RingMembership } from './ring/ring-membership.ts';
 import { RingMemory } from './ring/ring-memory.ts';
 import { seedRoot } from './seed-root.ts';
+import { readSigningOptions, type SigningFlags } from './signing-options.ts';
 import { StatusKeeper } from './status-keeper.ts';
 
 /** What a reconciler is told, as its flags and environment say it. */
-export interface ReconcileOptions {
+export interface ReconcileOptions extends SigningFlags {
   /** An https or ssh URL, `user@host:path`, or a path (a relative one in `workingDirectory`). */
   readonly repository: string;
   /** RING_NAME when undefined. */
@@ -183,6 +184,7 @@ export async function readSettings(options: Omit<ReconcileOptions, 'nextLook'>) 
     replica: options.replica ?? hostname(),
     branch: options.branch.replace(/^refs\/heads\//, ''),
     allowRewind: options.allowRewind,
+    signing: await readSigningOptions(options, options),
     platform: await readPlatformFile(options),
     contentCheckMs: options.contentCheckMs,
     skipMigrations: options.skipMigrations,

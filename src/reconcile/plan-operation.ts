@@ -10,6 +10,7 @@ import type { PlannedOperation } from './operation.ts';
 import type { OperationFacts } from './operation-events.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
 import { type SchemaWork, schemaWork } from './schema-work.ts';
+import { signedBy } from './verification-events.ts';
 
 export interface PlanningParts {
   readonly ring: string;
@@ -65,6 +66,7 @@ export async function planOperation(
     commit: target.commit,
     detail: {
       ...(target.subject !== '' && { subject: target.subject }),
+      ...signedBy(target.verification),
       ...(rebuild !== undefined && { reason: rebuild }),
     },
   };

@@ -8,6 +8,7 @@ import type { Root } from '../store/root.ts';
 import type { ApplicationOptions } from './application.ts';
 import type { Log } from './log.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
+import type { SigningOptions } from './signed-history.ts';
 import type { StatusKeeper } from './status-keeper.ts';
 
 export interface ReconcilerSettings {
@@ -16,6 +17,8 @@ export interface ReconcilerSettings {
   readonly branch: string;
   /** Goes to a commit that does not descend from the last one. */
   readonly allowRewind: boolean;
+  /** Who may deploy; undefined asks for no signatures. */
+  readonly signing: SigningOptions | undefined;
   /** The platform this image really is; undefined takes the lock's word. */
   readonly platform: string | undefined;
   /** How often every byte on disk is compared with its digest. */

@@ -15,6 +15,7 @@ import type { ReconcilerParts, ReconcilerSettings } from './reconciler-parts.ts'
 import { OperationStopped } from './ring/ring-operation.ts';
 import { takeRequest } from './take-request.ts';
 import { upkeep } from './upkeep.ts';
+import { trustEvents } from './verification-events.ts';
 
 /** Alias → what differs on disk, in words. */
 type Drift = ReadonlyMap<string, string>;
@@ -166,11 +167,13 @@ export class Reconciler {
       return 'again';
     }
     if (decision.desired.blocked !== undefined) throw blockedBy(decision.desired.blocked);
-    await this.#branch.markConverged(tip);
+    await this.#recordTrust(target);
+    await this.#branch.markConverged(tip, target.verification);
     this.#convergedTip = tip;
     this.#isAsked = false;
     await this.#lookAtHealth(target.committed.settings, signal);
-    await status.converged(tip, await root.current());
+    const verified = target.verification && membership.memory.verified(this.#settings.branch);
+    await status.converged(tip, await root.current(), verified);
     await upkeep(
       { ...this.#settings, ...this.#parts, branch: this.#branch },
       {
@@ -183,6 +186,13 @@ export class Reconciler {
     );
     if (await membership.sync()) this.#isDirty = true;
     return 'done';
+  }
+
+  /** What passes without a signature is an event of its own. */
+  async #recordTrust({ verification, commit }: Target): Promise<void> {
+    if (verification === undefined) return;
+    const facts = this.#facts({ name: 'ringlock', commit });
+    await this.#parts.audit.append(trustEvents(facts, verification));
   }
 
   /** With the database away a person's hold is obeyed by itself: the rest of a plan may have to wait. */

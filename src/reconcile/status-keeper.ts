@@ -3,7 +3,7 @@ import type { Suspension } from '../repo/ring.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
 import { type RootState, type RootStatus, readStatus } from '../store/status-file.ts';
-import type { RingMemory } from './ring/ring-memory.ts';
+import type { RingMemory, VerifiedCommit } from './ring/ring-memory.ts';
 
 type Identity = Pick<RootStatus, 'ring' | 'replica' | 'repository' | 'branch' | 'ringlock_version'>;
 
@@ -52,6 +52,7 @@ export class StatusKeeper {
       held: {},
       degraded: before?.degraded ?? null,
       anchored: false,
+      verified: before?.verified ?? null,
       ...servedFacts(generation),
     });
     keeper.#isBehind = unreadable !== undefined;
@@ -126,13 +127,19 @@ export class StatusKeeper {
     this.#current = { ...this.#current, degraded: reason ?? null };
   }
 
-  async converged(tip: string, generation: Generation | undefined): Promise<void> {
+  /** @param verified undefined while signatures are not asked for */
+  async converged(
+    tip: string,
+    generation: Generation | undefined,
+    verified?: VerifiedCommit,
+  ): Promise<void> {
     await this.#write({
       ...this.#settled(),
       commit: tip,
       converged_commit: tip,
       operation: null,
       converged_at: this.#now().toISOString(),
+      verified: verified ?? null,
       ...servedFacts(generation),
     });
   }

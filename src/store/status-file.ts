@@ -41,6 +41,16 @@ export interface RootStatus {
   readonly degraded?: string | null;
   /** Whether a rewind would be seen: false for a first contact without a seed or a ring that knows. */
   readonly anchored?: boolean;
+  /** The commit whose signature was verified last; null while signatures are not asked for. */
+  readonly verified?: StatusVerified | null;
+}
+
+export interface StatusVerified {
+  readonly commit: string;
+  /** Who signed it; null where a pod's flag let it pass, or it was taken as it was. */
+  readonly by: string | null;
+  /** Fingerprint of the key. */
+  readonly key: string | null;
 }
 
 export interface StatusOperation {

@@ -85,6 +85,7 @@ export interface StatusFile {
   readonly generation: number | null;
   readonly modules: Readonly<Record<string, string>>;
   readonly last_error: { readonly code: string; readonly message: string } | null;
+  readonly verified: Readonly<Record<'commit' | 'by' | 'key', string | null>> | null;
 }
 
 export function readStatusFile(root: string): StatusFile {

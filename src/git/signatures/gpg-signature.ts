@@ -38,10 +38,9 @@ export async function verifyGpgSignature(
   const { key, signing } = findKey(packet, keys);
   await refuseRevoked(key, signing, now);
   const message = await createMessage({ binary: payload });
-  const [result] = (await verify({ message, signature, verificationKeys: key, date: now }))
-    .signatures;
   try {
-    await result?.verified;
+    const { signatures } = await verify({ message, signature, verificationKeys: key, date: now });
+    for (const { verified } of signatures) await verified;
     // What verify() looks at is whether the key was valid when the signature says that it was made.
     await key.getSigningKey(signing.getKeyID(), now);
   } catch (error) {

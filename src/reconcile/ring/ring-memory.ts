@@ -13,7 +13,7 @@ const fileName = 'ring-memory.json';
 
 /** What a ring remembers beyond its lock; a null value is something forgotten on purpose. */
 interface MemoryRecord {
-  readonly kind: 'hold' | 'failure' | 'good' | 'anchor' | 'tenants';
+  readonly kind: 'hold' | 'failure' | 'good' | 'anchor' | 'verified' | 'tenants';
   readonly key: string;
   readonly value: unknown;
   /** RFC 3339, UTC; of two records of one kind and key the later holds. */
@@ -26,6 +26,15 @@ export interface GoodLock {
   /** `sha256:<hex>` of the desired lock that the ring's operation had. */
   readonly digest: string;
   readonly commit: string | null;
+}
+
+/** The commit up to which signatures were verified. */
+export interface VerifiedCommit {
+  readonly commit: string;
+  /** Who signed it; null where a pod's flag let it pass, or it was taken as it was. */
+  readonly by: string | null;
+  /** Fingerprint of the key. */
+  readonly key: string | null;
 }
 
 interface KnownTenants {
@@ -113,6 +122,11 @@ export class RingMemory {
     return this.#value<{ commit: string }>('anchor', branch)?.commit;
   }
 
+  /** The commit of a branch whose signature, and what led to it, was verified last. */
+  verified(branch: string): VerifiedCommit | undefined {
+    return this.#value<VerifiedCommit>('verified', branch);
+  }
+
   /** The tenants.yaml whose events were fired last, and what was begun of the next one. */
   get tenants(): KnownTenants | undefined {
     return this.#value<KnownTenants>('tenants');
@@ -153,6 +167,11 @@ export class RingMemory {
   moveAnchor(branch: string, commit: string): Promise<void> {
     if (this.anchor(branch) === commit) return Promise.resolve();
     return this.#put('anchor', branch, { commit });
+  }
+
+  moveVerified(branch: string, verified: VerifiedCommit): Promise<void> {
+    if (isDeepStrictEqual(this.verified(branch), verified)) return Promise.resolve();
+    return this.#put('verified', branch, verified);
   }
 
   markTenants(known: Pick<KnownTenants, 'text' | 'installed'>): Promise<void> {
