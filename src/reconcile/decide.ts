@@ -17,6 +17,7 @@ import type { Root } from '../store/root.ts';
 import { changedSteps, installedModules } from './changed-steps.ts';
 import type { CommittedRing } from './committed-ring.ts';
 import { readGraph } from './module-graph.ts';
+import type { ReleasedBytes } from './released-bytes.ts';
 import type { Connection } from './ring/ring-membership.ts';
 import type { GoodLock, RingMemory } from './ring/ring-memory.ts';
 import type { RingTarget } from './ring/ring-operation.ts';
@@ -28,6 +29,7 @@ export interface DecideInput {
   /** Alias → what differs on disk. */
   readonly drift: ReadonlyMap<string, string>;
   readonly root: Root;
+  readonly released: ReleasedBytes;
   readonly objects: Parameters<typeof readGraph>[2];
   readonly memory: RingMemory;
   readonly connection: Connection;
@@ -76,7 +78,7 @@ async function decideOn(input: DecideInput, mayBeginWithGood: boolean): Promise<
   const { committed, root, objects, memory, drift } = input;
   const { policy } = committed.settings;
   const current = await root.current();
-  await refuseOtherBytes(root, committed.lock);
+  await input.released.refuseOthers(committed.lock);
   const sources = sourcesOf(input, current, committed.lock);
   const good = memory.good;
   const before = good?.lock ?? (await provenLock(root, current));
@@ -162,24 +164,6 @@ export function blockedBy({ changes, reason }: FailedSet): RinglockError {
       hint: 'The ring stays at its last good versions until the set changes, or: ringlock retry',
     },
   );
-}
-
-/** Invariant 5: the bytes of (alias, version) never change. */
-async function refuseOtherBytes(root: Root, lock: Lock): Promise<void> {
-  for (const generation of await root.generations()) {
-    for (const [alias, known] of generation.lock.modules) {
-      const entry = lock.modules.get(alias);
-      if (entry === undefined || entry.version !== known.version) continue;
-      if (entry.sha256 === known.sha256) continue;
-      throw refused(
-        'released-bytes-changed',
-        `the lock gives ${alias} ${entry.version} the digest ${entry.sha256}, but this ring ran that version with ${known.sha256}`,
-        {
-          hint: `The bytes of a released version never change: release the next version of ${alias}.`,
-        },
-      );
-    }
-  }
 }
 
 /** Only what a changed module had before is announced: each tree is walked to see that it is whole. */

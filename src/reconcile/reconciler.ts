@@ -12,6 +12,7 @@ import { DecisionExecutor } from './decision-executor.ts';
 import { type OperationFacts, operationEvent, operatorEvent } from './operation-events.ts';
 import { readRequests } from './operator-requests.ts';
 import type { ReconcilerParts, ReconcilerSettings } from './reconciler-parts.ts';
+import { ReleasedBytes } from './released-bytes.ts';
 import { OperationStopped } from './ring/ring-operation.ts';
 import { takeRequest } from './take-request.ts';
 import { upkeep } from './upkeep.ts';
@@ -35,6 +36,7 @@ export class Reconciler {
   readonly #parts: ReconcilerParts;
   readonly #branch: BranchFollower;
   readonly #executor: DecisionExecutor;
+  readonly #released: ReleasedBytes;
   /** The tip that was last found converged, in this process: an unchanged branch needs no more. */
   #convergedTip: string | undefined;
   /** What was learned since then (a hold, a retry, an operation left open) needs a whole pass. */
@@ -49,6 +51,7 @@ export class Reconciler {
     this.#settings = settings;
     this.#parts = parts;
     this.#branch = new BranchFollower({ ...settings, ...parts, memory: parts.membership.memory });
+    this.#released = new ReleasedBytes(parts.root, parts.membership);
     this.#executor = new DecisionExecutor(settings, parts, this.#branch, () => this.heardNews());
   }
 
@@ -259,6 +262,7 @@ export class Reconciler {
       branch: this.#settings.branch,
       drift,
       root,
+      released: this.#released,
       objects: database,
       memory,
       connection,

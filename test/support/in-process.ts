@@ -16,6 +16,7 @@ export async function passInProcess(
   const opened = await openReconciler({ ...defaults, repository: repo, root, ring, ...more }, log);
   try {
     const status = await opened.reconciler.reconcile(new AbortController().signal);
+    await opened.root.collectGarbage();
     return { code: exitCodeOf('once', status), status };
   } finally {
     await opened.close();
