@@ -12,6 +12,7 @@ import { defaultSettings } from '../repo/settings.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
 import { type CommittedRing, readCommittedRing } from './committed-ring.ts';
+import { fetchTreesThemselves } from './fetch-trees-themselves.ts';
 import { convergedRef } from './fetched-state.ts';
 import { findLockCommit } from './lock-commit.ts';
 import type { Log } from './log.ts';
@@ -86,9 +87,9 @@ export class BranchFollower {
     if (tip !== last) await this.#refuseBehindRing(anchor, tip);
     const verified = await this.#verify(tip, last ?? anchor);
     const platform = await fetchCommitted(remote, database, tip, last);
-    const deployed = await findLockCommit(database, platform.commit, ring, async (oids) => {
-      await remote.fetchTrees(oids, { shallow: true });
-    });
+    const deployed = await findLockCommit(database, platform.commit, ring, (oids) =>
+      fetchTreesThemselves(remote, oids),
+    );
     const verification = verified && { ...verified, deployed: deployed.oid };
     return { ...(await this.#target(platform, tip, deployed)), verification };
   }

@@ -2,6 +2,7 @@ import { refused } from '../errors.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
 import type { Commit } from '../git/object-store.ts';
 import type { Remote } from '../git/remote.ts';
+import { fetchTreesThemselves } from './fetch-trees-themselves.ts';
 import { knownCommits, lockIds } from './lock-commit.ts';
 
 /** How many generations of commits are fetched at first, how many times more each time, and at most. */
@@ -26,9 +27,9 @@ export async function findLockChanges(
   for (let depth = depths.first; depth <= depths.last; depth *= depths.factor) {
     await remote.fetchCommits(tip, undefined, depth);
     const commits = await knownCommits(database, start, Number.POSITIVE_INFINITY);
-    const locks = await lockIds([...commits.values()], database, ring, async (oids) => {
-      await remote.fetchTrees(oids, { shallow: true });
-    });
+    const locks = await lockIds([...commits.values()], database, ring, (oids) =>
+      fetchTreesThemselves(remote, oids),
+    );
     const { changes, isComplete } = walkBack(start, commits, locks);
     if (isComplete) return changes;
     if (commits.size === seen) break;

@@ -11,6 +11,7 @@ import {
   verifyCommit,
 } from '../git/signatures/commit-verifier.ts';
 import { manifestsDirectory } from '../repo/names.ts';
+import { fetchTreesThemselves } from './fetch-trees-themselves.ts';
 import { findLockChanges } from './lock-changes.ts';
 
 /** Who may deploy, as the pod's own flags say it. */
@@ -144,7 +145,7 @@ class HistoryCheck {
       }
     }
     const trees = [...commits, ...parents.values()].map(({ tree }) => tree);
-    await remote.fetchTrees([...new Set(trees)], { shallow: true });
+    await fetchTreesThemselves(remote, [...new Set(trees)]);
     const changing = new Set<string>();
     for (const { oid, tree, parents: before } of commits) {
       const manifests = await manifestsIn(database, tree);
@@ -167,10 +168,12 @@ class HistoryCheck {
     const failure = oid === undefined ? undefined : this.#failures.get(oid);
     if (oid === undefined || failure === undefined) return;
     const { author } = await database.readCommit(oid);
+    // Whoever wrote it is not yet believed: nothing in it may move a terminal's cursor.
+    const by = `${author.name} <${author.email}>`.replace(/\p{Cc}/gu, '?');
     const more = left.length > 1 ? `; ${left.length - 1} after it as well` : '';
     throw refused(
       failure.code,
-      `commit ${oid} by ${author.name} <${author.email}> may not be deployed: ${failure.message}${more}`,
+      `commit ${oid} by ${by} may not be deployed: ${failure.message}${more}`,
       { hint: whatToDo(oid, changing.has(oid)), details: { commits: left } },
     );
   }

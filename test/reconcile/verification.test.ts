@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
@@ -29,6 +30,8 @@ after(stopOwnPostgres);
 
 interface SignedRing {
   readonly platform: Platform;
+  /** The repository that is served at `repo`. */
+  readonly remote: string;
   readonly repo: string;
   readonly root: string;
   readonly ada: SshKeyFixture;
@@ -72,7 +75,7 @@ async function createSignedRing(t: TestContext): Promise<SignedRing> {
   const allowed = join(temporaryDirectory(t, 'mount'), 'allowed_signers');
   writeFileSync(allowed, `ada@example.com namespaces="git" ${ada.line}\n`);
   return {
-    ...{ platform, repo, root, ada, allowed },
+    ...{ platform, remote, repo, root, ada, allowed },
     deployOrders: (version, how = 'signed') => {
       sign(how);
       release(platform, 'Orders', version);
@@ -220,6 +223,48 @@ describe('a ring whose commits have to be signed', {
     assertOutcome(await pass({ root: fresh, databaseUrl }), unsigned(undefined));
     rmSync(join(root, 'repo.git'), { recursive: true });
     assertOutcome(await pass(), unsigned('1.0.0'));
+  });
+
+  it('lets no unsigned push stop what is being deployed', async (t) => {
+    const { root, deployOrders, pass } = await createSignedRing(t);
+    assertOutcome(await pass(), deployed('1.0.0'));
+    deployOrders('1.0.1');
+    const goOn = join(root, 'go-on');
+    let looks = 0;
+    const looked = await pass({
+      notifyCommand: JSON.stringify([
+        '/bin/sh',
+        '-c',
+        `until test -e ${goOn}; do sleep 0.02; done`,
+      ]),
+      nextLook: async (signal) => {
+        looks += 1;
+        if (looks === 1) deployOrders('1.0.2', 'unsigned');
+        else writeFileSync(goOn, '');
+        if (looks > 1 && !signal.aborted) await once(signal, 'abort');
+      },
+    });
+    assertOutcome(looked, deployed('1.0.1'));
+    assertOutcome(await pass(), unsigned('1.0.1'));
+  });
+
+  it('takes no lock whose last change it is not shown, unless a person does', async (t) => {
+    const { platform, ada, remote, note, allowed } = await createSignedRing(t);
+    for (let at = 0; at < 3; at++) note(`Signed ${at}`);
+    const tip = platform.git('rev-parse', 'HEAD');
+    const repo = temporaryDirectory(t, 'mirror.git');
+    const firstContact = (trustCommits: string[] = []) => {
+      const where = { repo, root: temporaryDirectory(t, 'fresh') };
+      return passInProcess(where, { allowedSigners: allowed, trustCommits });
+    };
+    platform.git('clone', '-q', '--bare', '--depth', '2', `file://${remote}`, repo);
+    const { last_error: error } = (await firstContact()).status;
+    assert.equal(error?.code, 'commit-history-unproven');
+    assert.match(error?.message ?? '', /not found in the 2 commits up to/);
+    assert.equal((await firstContact([tip])).status.state, 'converged');
+    platform.git('-C', repo, 'fetch', '-q', '--unshallow', remote, 'main');
+    const { status } = await firstContact();
+    assert.deepEqual(status.verified, { commit: tip, by: 'ada@example.com', key: ada.fingerprint });
   });
 
   it('verifies a rewritten branch as one that it meets for the first time', async (t) => {
