@@ -84,7 +84,7 @@ export class BranchFollower {
     const have = last ?? (anchor === tip ? undefined : anchor);
     if (tip !== last || !(await database.has(tip))) await this.#fetchCommits(tip, have);
     await this.#refuseRewind(last, tip, 'this root is at');
-    if (tip !== last) await this.#refuseBehindRing(anchor, tip);
+    if (tip !== last) await this.#refuseBehindRing(anchor, tip, 'this ring is at');
     const verified = await this.#verify(tip, last ?? anchor);
     const platform = await fetchCommitted(remote, database, tip, last);
     const deployed = await findLockCommit(database, platform.commit, ring, (oids) =>
@@ -188,7 +188,7 @@ export class BranchFollower {
     const known = verified ?? served;
     if (known !== undefined && known !== tip && known !== served) {
       await this.#fetchCommits(tip, known);
-      await this.#refuseRewind(known, tip, 'this ring has verified');
+      await this.#refuseBehindRing(known, tip, 'this ring has verified');
     }
     // After a rewind nothing is known of what leads to the tip.
     const isAhead =
@@ -217,9 +217,9 @@ export class BranchFollower {
   }
 
   /** The ring may have gone on since the branch was looked at; a server that lags is refused. */
-  async #refuseBehindRing(anchor: string | undefined, tip: string): Promise<void> {
+  async #refuseBehindRing(anchor: string | undefined, tip: string, what: string): Promise<void> {
     try {
-      await this.#refuseRewind(anchor, tip, 'this ring is at');
+      await this.#refuseRewind(anchor, tip, what);
     } catch (error) {
       throw (await this.observe()) === tip ? error : new OperationStopped('the branch moved on');
     }

@@ -162,6 +162,7 @@ describe('a commit signed with SSH', { skip, concurrency: 2 }, () => {
   it('is refused where an object could be read in two ways, although git takes it', async (t) => {
     const { repository, ada, payload, verdict } = createSigning(t);
     const allowed = `ada@example.com ${ada.line}\n`;
+    const taken = { isStricter: true };
     const text = payload.toString('latin1');
     const signedAs = (content: string) => {
       const bytes = Buffer.from(content, 'latin1');
@@ -181,9 +182,14 @@ describe('a commit signed with SSH', { skip, concurrency: 2 }, () => {
       assert.equal(ours, 'commit-malformed', what);
     }
     const signature = sshSign(ada, payload);
+    const long = withSignature(payload, `${signature}${'\n'.repeat(70_000)}end`);
+    assert.equal(
+      await verdict(writeCommitObject(repository, long), allowed, taken),
+      'commit-malformed',
+    );
     const twice = withSignature(withSignature(payload, signature), signature);
     const commit = writeCommitObject(repository, twice);
-    assert.equal(await verdict(commit, allowed, { isStricter: true }), 'commit-malformed');
+    assert.equal(await verdict(commit, allowed, taken), 'commit-malformed');
   });
 
   it('is taken with a merge of a signed tag in it', async (t) => {

@@ -9,6 +9,9 @@ export interface SignedCommit {
   readonly committer: { readonly email: string; readonly time: number };
 }
 
+/** Of RSA with 16,384 bits, the longest there is, 3 KiB are needed; whoever wrote more is not yet believed. */
+const longestSignature = 65_536;
+
 /** Headers that a commit has once, in the order in which git reads them. */
 const first = { tree: /^tree [0-9a-f]{40}$/, parent: /^parent [0-9a-f]{40}$/ };
 const person = /^(?:author|committer) [^<>\0]*<([^<>\0]*)> (\d{1,12}) [+-]\d{4}$/;
@@ -94,6 +97,7 @@ function isSignature(name: string): boolean {
 function signatureIn(headers: readonly Header[]): string | undefined {
   const text = headers.find(({ name }) => name === 'gpgsig')?.text;
   if (text === undefined) return undefined;
+  if (text.length > longestSignature) throw malformed(`its signature has ${text.length} bytes`);
   const lines = text.slice('gpgsig '.length).split('\n');
   return lines.map((line, index) => `${index === 0 ? line : line.slice(1)}\n`).join('');
 }
