@@ -5,33 +5,23 @@ import type { TestContext } from 'node:test';
 import { RinglockError } from '../../src/errors.ts';
 import { onEnd } from './cleanup.ts';
 import { gitEnvironment, type Repository } from './repository.ts';
+import { generateKey, publicPart } from './ssh-server.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 /** An SSH key pair on disk. */
 export interface SshKeyFixture {
   /** Of the private key. */
   readonly path: string;
-  /** `TYPE BASE64`, as an allowed signers file has it. */
+  /** `TYPE BASE64 COMMENT`, as an allowed signers file has it. */
   readonly line: string;
   /** `SHA256:…`. */
   readonly fingerprint: string;
 }
 
 export function createSshKey(t: TestContext, ...type: readonly string[]): SshKeyFixture {
-  const path = join(temporaryDirectory(t, 'key'), 'id');
-  const args = [
-    '-q',
-    '-N',
-    '',
-    '-C',
-    '',
-    '-f',
-    path,
-    '-t',
-    ...(type.length > 0 ? type : ['ed25519']),
-  ];
-  execFileSync('ssh-keygen', args);
-  const line = readFileSync(`${path}.pub`, 'utf8').trim();
+  const kind = type.length > 0 ? type : ['ed25519'];
+  const path = generateKey(temporaryDirectory(t, 'key'), 'id', '-t', ...kind);
+  const line = publicPart(path);
   const shown = execFileSync('ssh-keygen', ['-lf', `${path}.pub`], { encoding: 'utf8' });
   return { path, line, fingerprint: shown.split(' ')[1] ?? '' };
 }
