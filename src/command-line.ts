@@ -3,6 +3,7 @@ import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
 /** Every command by its path, loaded only when it is called. */
 const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   abort: async () => (await import('./commands/abort.ts')).AbortCommand,
+  'audit verify': async () => (await import('./commands/audit-verify.ts')).AuditVerifyCommand,
   'audit write-sqlite': async () =>
     (await import('./commands/audit-write-sqlite.ts')).AuditWriteSqliteCommand,
   bump: async () => (await import('./commands/bump.ts')).BumpCommand,

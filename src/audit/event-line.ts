@@ -45,17 +45,44 @@ export function formatEvent(
  * @returns the event, or in words what is wrong
  */
 export function parseEvent(line: string): AuditEvent | string {
+  const { event, problem } = inspectEvent(line);
+  return problem ?? event ?? 'is not an audit event';
+}
+
+/** What a line says of itself, also when it is not what was once appended. */
+export interface InspectedEvent {
+  /** Absent when the line is no event at all. */
+  readonly event?: AuditEvent;
+  /** The hash of its content, to be compared with the one it carries. */
+  readonly computed?: string;
+  /** In words what is wrong, if anything is. */
+  readonly problem?: string;
+}
+
+export function inspectEvent(line: string): InspectedEvent {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch {
-    return 'is not JSON';
+    return { problem: 'is not JSON' };
   }
-  if (!isEvent(value)) return 'is not an audit event';
-  if (canonicalize(value) !== line) return 'is not canonical JSON (RFC 8785)';
-  const { hash, ...unsigned } = value;
-  if (sha256(canonicalize(unsigned)) !== hash) return 'differs from its hash';
-  return value;
+  if (!isEvent(value)) return { problem: 'is not an audit event' };
+  const computed = hashOfContent(value);
+  if (computed === undefined || canonicalize(value) !== line) {
+    return { event: value, problem: 'is not canonical JSON (RFC 8785)' };
+  }
+  if (computed !== value.hash) return { event: value, computed, problem: 'differs from its hash' };
+  return { event: value, computed };
+}
+
+/** The hash that an event's content has, whatever it says it is; undefined when it has no canonical form. */
+export function hashOfContent({ hash: _, ...unsigned }: AuditEvent): string | undefined {
+  try {
+    return sha256(canonicalize(unsigned));
+  } catch {
+    // A number beyond a double, or nesting deeper than the stack.
+    return undefined;
+  }
 }
 
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

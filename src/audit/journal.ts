@@ -38,6 +38,10 @@ export async function* readJournal(
 ): AsyncGenerator<JournalEntry, void, void> {
   const segments = (await listSegments(directory)).filter((segment) => segment >= from.segment);
   let cursor = from;
+  // The journal was cut off or begun anew since: going on from a later segment would skip events.
+  if (from.sequence > 0 && segments[0] !== from.segment) {
+    throw broken(directory, { ...cursor, offset: 0 }, 'ends too early');
+  }
   for (const [index, segment] of segments.entries()) {
     const offset = segment === from.segment ? from.offset : 0;
     const bytes = await readFile(segmentPath(directory, segment));

@@ -160,16 +160,19 @@ class JournalOutbox implements Outbox {
     );
   }
 
-  /** Another or a restored database may hold less than was sent once: what it holds decides. */
+  /**
+   * Another or a restored database may hold less than was sent once: unless it has the event delivered
+   * last, all is sent again.
+   */
   private async resume(client: pg.Client): Promise<void> {
     const { root, cursor } = await this.load();
-    const { rows } = await client.query<{ sequence: string | null }>(
-      'select max(sequence) as sequence from audit_events where root = $1',
-      [root ?? (await this.chainName())],
-    );
-    if (Number(rows[0]?.sequence ?? 0) < cursor.sequence) {
-      this.delivered = { root, cursor: journalStart };
-    }
+    if (cursor.sequence === 0) return;
+    const { rows } = await client.query<{ found: boolean }>(hasEvent, [
+      root ?? (await this.chainName()),
+      cursor.sequence,
+      cursor.hash,
+    ]);
+    if (rows[0]?.found !== true) this.delivered = { root, cursor: journalStart };
   }
 
   private async sendBatch(client: pg.Client): Promise<number> {
@@ -228,6 +231,10 @@ class JournalOutbox implements Outbox {
     return join(this.options.directory, 'outbox.json');
   }
 }
+
+const hasEvent = `
+select exists (select from audit_events where root = $1 and sequence = $2 and hash = $3)
+  or exists (select from audit_rechained where root = $1 and sequence = $2 and hash = $3) as found`;
 
 function asRinglockError(error: unknown): RinglockError {
   if (error instanceof RinglockError) return error;

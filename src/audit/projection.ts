@@ -7,12 +7,13 @@ import type { AuditEvent } from './event.ts';
  * from the earliest or the latest of all recorded events, never from what came in last.
  *
  * @param root the chain's name: the id of its first event
+ * @returns how many were not there before
  */
 export async function recordEvents(
   client: pg.Client,
   root: string,
   events: readonly AuditEvent[],
-): Promise<void> {
+): Promise<number> {
   const rings = [...new Set(events.map(({ ring }) => ring))].sort();
   // One delivery at a time for each ring, so that the latest event is known to be the latest.
   for (const ring of rings) {
@@ -21,7 +22,10 @@ export async function recordEvents(
       [ring],
     );
   }
-  await client.query(insertEvents, [root, JSON.stringify(events)]);
+  const { rowCount } = await client.query(insertEvents, [root, JSON.stringify(events)]);
+  if (rowCount !== events.length) {
+    await client.query(insertRechained, [root, JSON.stringify(events)]);
+  }
   const ids = [events.map(({ id }) => id)];
   await client.query(insertModules, ids);
   await client.query(upsertVersions, ids);
@@ -29,6 +33,7 @@ export async function recordEvents(
   await client.query(activateVersions, ids);
   await client.query(upsertOperations, ids);
   await client.query(upsertRings, ids);
+  return rowCount ?? 0;
 }
 
 /** A number of the event's detail, or null: detail is free, and must never stop a delivery. */
@@ -37,15 +42,26 @@ function numberIn(field: string): string {
     and abs((detail ->> '${field}')::numeric) < 1e15 then (detail ->> '${field}')::numeric end)`;
 }
 
-const insertEvents = `
-insert into audit_events (id, root, sequence, occurred_at, ring, replica, actor, commit, operation_id,
-  action, module, from_version, to_version, digest, outcome, detail, previous, hash)
+const eventColumns = `id, root, sequence, occurred_at, ring, replica, actor, commit, operation_id,
+  action, module, from_version, to_version, digest, outcome, detail, previous, hash`;
+
+const eventValues = `
 select e.id, $1::uuid, e.sequence, e.time, e.ring, e.replica, e.actor ->> 'name', e.actor ->> 'commit',
   e."operationId", e.action, e.module, e."from", e."to", e.digest, e.outcome, e.detail, e.previous, e.hash
 from jsonb_to_recordset($2::jsonb) as e (id uuid, sequence bigint, time timestamptz, ring text,
   replica text, actor jsonb, "operationId" uuid, action text, module text, "from" text, "to" text,
-  digest text, outcome text, detail jsonb, previous text, hash text)
+  digest text, outcome text, detail jsonb, previous text, hash text)`;
+
+const insertEvents = `
+insert into audit_events (${eventColumns}) ${eventValues}
 on conflict (id) do nothing`;
+
+/** What a root chained anew after a damage is kept beside, so that its chain can be followed here. */
+const insertRechained = `
+insert into audit_rechained (${eventColumns}) ${eventValues}
+join audit_events there on there.id = e.id and there.hash <> e.hash
+order by e.sequence
+on conflict (root, hash) do nothing`;
 
 // Sorted, so that two rings' deliveries wait for each other's new rows in one order.
 const insertModules = `

@@ -5,12 +5,14 @@ import { inTransaction } from './database.ts';
 import { firstTables } from './schema-001.ts';
 import { ringTables } from './schema-002.ts';
 import { outwardTables } from './schema-003.ts';
+import { rechainedTables } from './schema-004.ts';
 
 /** Only ever appended to, and only by additions: replicas of an older version go on writing. */
 const migrations: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '001-first-tables', sql: firstTables },
   { name: '002-ring-tables', sql: ringTables },
   { name: '003-outward-tables', sql: outwardTables },
+  { name: '004-rechained-events', sql: rechainedTables },
 ];
 
 /**

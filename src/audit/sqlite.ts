@@ -17,8 +17,7 @@ import { listSegments, readJournal, segmentStart } from './journal.ts';
  */
 export async function writeSqlite(directory: string, limit = 10_000): Promise<number> {
   const events = await latestEvents(directory, limit);
-  const { Database } = await initSqlJs({ wasmBinary: await readWasm() });
-  const database = new Database();
+  const database = await openSqlite();
   try {
     fill(database, events);
     await writeFileAtomically(join(directory, 'audit.sqlite'), database.export(), { mode: 0o644 });
@@ -26,6 +25,12 @@ export async function writeSqlite(directory: string, limit = 10_000): Promise<nu
     database.close();
   }
   return events.length;
+}
+
+/** A database in memory, of a file's bytes or empty; to be closed. */
+export async function openSqlite(bytes?: Uint8Array): Promise<Database> {
+  const { Database } = await initSqlJs({ wasmBinary: await readWasm() });
+  return new Database(bytes);
 }
 
 async function latestEvents(directory: string, limit: number): Promise<AuditEvent[]> {

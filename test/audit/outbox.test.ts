@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { type AuditLog, openAuditLog } from '../../src/audit/audit-log.ts';
 import type { AuditEventInput } from '../../src/audit/event.ts';
 import { createOutbox, type Outbox, type OutboxOptions } from '../../src/audit/outbox.ts';
+import { editJournal, makeChain, segmentsOf } from '../support/audit-chain.ts';
 import { sampleDigest, sampleEvent } from '../support/audit-event.ts';
 import { createDatabase, freePort, stopOwnPostgres } from '../support/postgres.ts';
 import { query } from '../support/query.ts';
@@ -120,6 +121,31 @@ describe('the outbox', () => {
     assert.deepEqual(await outbox.deliver(), { sent: 1, pending: 0, error: null });
   });
 
+  it('sends what a database that was restored from an older backup has lost', async (t) => {
+    const url = await createDatabase();
+    const { appendAt, outbox } = await openReplica(t, url);
+    await appendAt(1, sampleEvent(), sampleEvent());
+    await outbox.deliver();
+    // Another root's later events are in the backup; of this root the last one is not.
+    await query(url, 'delete from audit_events where sequence = 2');
+    await appendAt(2, sampleEvent());
+    assert.deepEqual(await outbox.deliver(), { sent: 3, pending: 0, error: null });
+    assert.deepEqual(await query(url, 'select count(*)::int as n from audit_events'), [{ n: 3 }]);
+  });
+
+  it('skips nothing of a journal that was begun anew in fewer segments', async (t) => {
+    const url = await createDatabase();
+    const { directory } = await makeChain(t, 8);
+    const outbox = () => createOutbox({ directory, databaseUrl: () => url });
+    await outbox().deliver();
+    editJournal(directory).write([]);
+    for (const name of segmentsOf(directory).slice(1)) rmSync(join(directory, name));
+    const log = await openAuditLog({ directory });
+    await log.append([sampleEvent()]);
+    await log.close();
+    assert.deepEqual(await outbox().deliver(), { sent: 1, pending: 0, error: null });
+  });
+
   it('leaves the right version active whatever comes late and from which replica', async (t) => {
     const url = await createDatabase();
     const a = await openReplica(t, url);
@@ -171,6 +197,7 @@ describe('the outbox', () => {
       { name: '001-first-tables' },
       { name: '002-ring-tables' },
       { name: '003-outward-tables' },
+      { name: '004-rechained-events' },
     ]);
   });
 
