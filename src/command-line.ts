@@ -3,6 +3,8 @@ import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
 /** Every command by its path, loaded only when it is called. */
 const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   abort: async () => (await import('./commands/abort.ts')).AbortCommand,
+  'audit export': async () => (await import('./commands/audit-export.ts')).AuditExportCommand,
+  'audit resend': async () => (await import('./commands/audit-resend.ts')).AuditResendCommand,
   'audit verify': async () => (await import('./commands/audit-verify.ts')).AuditVerifyCommand,
   'audit write-sqlite': async () =>
     (await import('./commands/audit-write-sqlite.ts')).AuditWriteSqliteCommand,

@@ -9,7 +9,9 @@ export interface ChainRow {
   readonly event: AuditEvent;
   /** Hash of its content; undefined when that has none. */
   readonly computed: string | undefined;
-  /** The same event was chained again later (decision 0010). */
+  /** 0 as the event came first, else the greater the later it was chained anew. */
+  readonly copy: number;
+  /** The same event was chained anew later (decision 0010). */
   readonly isSuperseded: boolean;
   /** The table or file. */
   readonly file: string;
@@ -29,24 +31,28 @@ export interface ChainGroup {
 }
 
 /**
+ * What may be absent without a break: nothing, what came before the first row of a chain, or any row
+ * (of what was filtered).
+ */
+export type AllowedGaps = 'none' | 'beginning' | 'any';
+
+/**
  * Groups rows that come ordered by chain and number, and checks each: its own hash, and that the event
  * before it is there. No more than three groups are in memory.
- *
- * @param mayBeginLater whether a chain may begin with another event than its first
  */
 export async function* checkChainRows(
   rows: AsyncIterable<ChainRow>,
   where: ChainPlace,
-  mayBeginLater: boolean,
+  gaps: AllowedGaps,
 ): AsyncGenerator<ChainGroup, void, void> {
   let before: RawGroup | undefined;
   let current: RawGroup | undefined;
   for await (const next of groupRows(rows)) {
-    if (current !== undefined) yield checked(before, current, next, where, mayBeginLater);
+    if (current !== undefined) yield checked(before, current, next, where, gaps);
     before = current;
     current = next;
   }
-  if (current !== undefined) yield checked(before, current, undefined, where, mayBeginLater);
+  if (current !== undefined) yield checked(before, current, undefined, where, gaps);
 }
 
 type RawGroup = readonly [ChainRow, ...ChainRow[]];
@@ -69,7 +75,7 @@ function checked(
   rows: RawGroup,
   after: RawGroup | undefined,
   where: ChainPlace,
-  mayBeginLater: boolean,
+  gaps: AllowedGaps,
 ): ChainGroup {
   const previous = before !== undefined && isSameChain(before, rows[0]) ? before : undefined;
   const next = after !== undefined && isSameChain(after, rows[0]) ? after : undefined;
@@ -77,7 +83,7 @@ function checked(
     wrongHash(rows, next) ??
     twice(rows) ??
     wrongOrder(previous, rows) ??
-    gap(previous, rows, mayBeginLater) ??
+    gap(previous, rows, gaps) ??
     wrongPrevious(previous, rows, next);
   return {
     chain: rows[0].chain,
@@ -123,14 +129,12 @@ function wrongOrder(previous: RawGroup | undefined, rows: RawGroup): Said | unde
   return { kind: 'reordered', row: rows[0], message };
 }
 
-function gap(
-  previous: RawGroup | undefined,
-  rows: RawGroup,
-  mayBeginLater: boolean,
-): Said | undefined {
+function gap(previous: RawGroup | undefined, rows: RawGroup, gaps: AllowedGaps): Said | undefined {
   const from = previous === undefined ? 1 : numberOf(previous) + 1;
   const to = numberOf(rows) - 1;
-  if (to < from || (previous === undefined && mayBeginLater)) return undefined;
+  if (to < from || gaps === 'any' || (previous === undefined && gaps === 'beginning')) {
+    return undefined;
+  }
   const [row] = rows;
   const expected = from === to ? row.event.previous : null;
   const message = `${eventRange(from, to)} missing before ${nameOf(row)}`;
@@ -142,7 +146,7 @@ function wrongPrevious(
   rows: RawGroup,
   next: RawGroup | undefined,
 ): Said | undefined {
-  if (previous === undefined && numberOf(rows) > 1) return undefined;
+  if (numberOf(rows) !== (previous === undefined ? 1 : numberOf(previous) + 1)) return undefined;
   const known = previous?.map(({ event }) => event.hash) ?? [chainStart];
   const row = rows.find(({ event }) => !known.includes(event.previous));
   if (row === undefined) return undefined;

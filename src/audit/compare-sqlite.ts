@@ -5,7 +5,7 @@ import { type ChainBreak, eventName } from './chain-break.ts';
 import type { AuditEvent } from './event.ts';
 import { hashOfContent } from './event-line.ts';
 import { type EventRow, eventOfRow } from './event-row.ts';
-import { openSqlite } from './sqlite.ts';
+import { openSqlite, sqliteLimit } from './sqlite.ts';
 
 /** What `audit.sqlite` has of a root's chain. */
 export interface SqliteComparison {
@@ -21,16 +21,20 @@ export class SqliteComparer {
   /** By number; what was compared is taken out. */
   private readonly left: Map<number, AuditEvent>;
   private readonly from: number;
+  private readonly isFull: boolean;
   private readonly to: number;
 
   private constructor(
     private readonly path: string,
     rows: readonly AuditEvent[],
+    /** Number of the last event it was written with, by its header. */
+    last: number,
     broken: ChainBreak | null,
   ) {
     this.left = new Map(rows.map((event) => [event.sequence, event]));
     this.from = rows[0]?.sequence ?? 0;
-    this.to = rows.at(-1)?.sequence ?? -1;
+    this.to = Math.max(last, rows.at(-1)?.sequence ?? 0);
+    this.isFull = rows.length >= sqliteLimit;
     this.broken = broken;
   }
 
@@ -42,19 +46,21 @@ export class SqliteComparer {
       bytes = await readFile(path);
     } catch (error) {
       if (isAbsent(error)) return undefined;
-      return new SqliteComparer(path, [], unreadable(path, error));
+      return new SqliteComparer(path, [], 0, unreadable(path, error));
     }
     try {
-      const rows = await readRows(bytes);
-      return new SqliteComparer(path, rows, checkRows(path, rows));
+      const { rows, last } = await readRows(bytes);
+      return new SqliteComparer(path, rows, last, checkRows(path, rows));
     } catch (error) {
-      return new SqliteComparer(path, [], unreadable(path, error));
+      return new SqliteComparer(path, [], 0, unreadable(path, error));
     }
   }
 
   see(event: AuditEvent): void {
     const { sequence } = event;
-    if (this.broken !== null || sequence < this.from || sequence > this.to) return;
+    if (this.broken !== null || sequence > this.to) return;
+    // Only a file that is full leaves the oldest out.
+    if (sequence < this.from && this.isFull) return;
     const row = this.left.get(sequence);
     this.left.delete(sequence);
     if (row?.hash === event.hash) {
@@ -90,7 +96,7 @@ export class SqliteComparer {
   }
 }
 
-async function readRows(bytes: Buffer): Promise<AuditEvent[]> {
+async function readRows(bytes: Buffer): Promise<{ rows: AuditEvent[]; last: number }> {
   const database = await openSqlite(bytes);
   try {
     const statement = database.prepare('select * from audit_events order by sequence, id');
@@ -100,7 +106,8 @@ async function readRows(bytes: Buffer): Promise<AuditEvent[]> {
       rows.push(eventOfRow({ ...row, detail: JSON.parse(row.detail) }));
     }
     statement.free();
-    return rows;
+    const [version] = database.exec('pragma user_version');
+    return { rows, last: Number(version?.values[0]?.[0]) };
   } finally {
     database.close();
   }

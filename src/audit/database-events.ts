@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { environmentFailed } from '../errors.ts';
 import type { ChainRow } from './chain-rows.ts';
+import type { EventFilter } from './event-filter.ts';
 import { hashOfContent } from './event-line.ts';
 import { type EventRow, eventColumns, eventOfRow } from './event-row.ts';
 
@@ -50,20 +51,30 @@ export async function chainOfEvent(client: pg.Client, id: string): Promise<strin
   return rows[0]?.root;
 }
 
-/** Every row of the chains meant, ordered by chain and number, read by a cursor. Only in a transaction. */
+/**
+ * The rows meant of the chains meant, ordered by chain and number, read by a cursor. Only in a
+ * transaction.
+ */
 export async function* readChainRows(
   client: pg.Client,
   { chain, ring, replica }: ChainFilter,
+  events: EventFilter = {},
 ): AsyncGenerator<ChainRow, void, void> {
   const hasCopies = await hasTable(client, 'audit_rechained');
   const query = hasCopies ? chainsWithCopies : chainsWithoutCopies;
-  const values = [chain ?? null, ring ?? null, replica ?? null];
-  for await (const row of readByCursor<DatabaseRow>(client, query, values)) {
+  const { since, until, module, outcome } = events;
+  const values = [chain, ring, replica, since, until, events.ring, module, outcome];
+  for await (const row of readByCursor<DatabaseRow>(
+    client,
+    query,
+    values.map((value) => value ?? null),
+  )) {
     const event = eventOfRow(row);
     yield {
       chain: row.root,
       event,
       computed: hashOfContent(event),
+      copy: Number(row.copy),
       isSuperseded: row.superseded,
       file: row.copy === '0' ? 'audit_events' : 'audit_rechained',
       line: null,
@@ -94,7 +105,10 @@ interface DatabaseRow extends EventRow {
 
 const wanted = `($1::uuid is null or root = $1)
   and ($2::text is null or root in (select root from audit_events where ring = $2))
-  and ($3::text is null or root in (select root from audit_events where replica = $3))`;
+  and ($3::text is null or root in (select root from audit_events where replica = $3))
+  and ($4::timestamptz is null or occurred_at >= $4) and ($5::timestamptz is null or occurred_at < $5)
+  and ($6::text is null or ring = $6) and ($7::text is null or module = $7)
+  and ($8::text is null or outcome = $8)`;
 
 const chainsWithoutCopies = `
 select root::text as root, ${eventColumns}, 0::bigint as copy, false as superseded

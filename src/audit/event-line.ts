@@ -5,7 +5,7 @@ import { redact } from '../redaction.ts';
 import type { AuditEvent, AuditEventInput } from './event.ts';
 
 /** RFC 8785. The package's types describe an ES module; it is CommonJS, its export the function. */
-const canonicalize = canonicalizeModule as unknown as (value: unknown) => string;
+export const canonicalJson = canonicalizeModule as unknown as (value: unknown) => string;
 
 /** Where an event stands in its chain. */
 export interface ChainLink {
@@ -35,8 +35,8 @@ export function formatEvent(
     }
   }
   const unsigned = { ...(storable(input) as AuditEventInput), ...link };
-  const event = { ...unsigned, hash: sha256(canonicalize(unsigned)) };
-  return { event, line: canonicalize(event) };
+  const event = { ...unsigned, hash: sha256(canonicalJson(unsigned)) };
+  return { event, line: canonicalJson(event) };
 }
 
 /**
@@ -68,7 +68,7 @@ export function inspectEvent(line: string): InspectedEvent {
   }
   if (!isEvent(value)) return { problem: 'is not an audit event' };
   const computed = hashOfContent(value);
-  if (computed === undefined || canonicalize(value) !== line) {
+  if (computed === undefined || canonicalJson(value) !== line) {
     return { event: value, problem: 'is not canonical JSON (RFC 8785)' };
   }
   if (computed !== value.hash) return { event: value, computed, problem: 'differs from its hash' };
@@ -78,7 +78,7 @@ export function inspectEvent(line: string): InspectedEvent {
 /** The hash that an event's content has, whatever it says it is; undefined when it has no canonical form. */
 export function hashOfContent({ hash: _, ...unsigned }: AuditEvent): string | undefined {
   try {
-    return sha256(canonicalize(unsigned));
+    return sha256(canonicalJson(unsigned));
   } catch {
     // A number beyond a double, or nesting deeper than the stack.
     return undefined;

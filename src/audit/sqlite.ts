@@ -7,15 +7,18 @@ import { writeFileAtomically } from '../store/atomic-file.ts';
 import type { AuditEvent } from './event.ts';
 import { listSegments, readJournal, segmentStart } from './journal.ts';
 
+/** The most events that the file holds, about 10 MB. */
+export const sqliteLimit = 10_000;
+
 /**
  * Writes `<root>/audit/audit.sqlite` from the journal: the latest events, as any SQLite tool reads
  * them, replaced atomically. sql.js holds the whole file in memory, so this runs in a process of its
  * own (`createSqliteMirror`).
  *
- * @param limit the most events it holds (default 10,000, about 10 MB)
+ * @param limit the most events it holds
  * @returns how many it holds
  */
-export async function writeSqlite(directory: string, limit = 10_000): Promise<number> {
+export async function writeSqlite(directory: string, limit = sqliteLimit): Promise<number> {
   const events = await latestEvents(directory, limit);
   const database = await openSqlite();
   try {

@@ -17,7 +17,9 @@ export function verifyDatabase(
   return withDatabase(
     databaseUrl,
     (client) =>
-      inSnapshot(client, () => verifyRows(readChainRows(client, filter), 'postgres', false, heads)),
+      inSnapshot(client, () =>
+        verifyRows(readChainRows(client, filter), 'postgres', 'none', heads),
+      ),
     { statementTimeout: snapshotTimeout },
   );
 }

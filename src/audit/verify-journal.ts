@@ -1,3 +1,5 @@
+import { environmentFailed } from '../errors.ts';
+import { diskFailed } from '../store/disk-error.ts';
 import type { ChainBreak } from './chain-break.ts';
 import type { AuditEvent } from './event.ts';
 import { chainStart } from './event-line.ts';
@@ -20,8 +22,7 @@ export interface JournalProof {
 }
 
 /**
- * Follows the chain of a root's journal from its oldest segment to its first break, or its end. It only
- * reads, also while a reconciler appends.
+ * Verifies a root's journal.
  *
  * @param directory `<root>/audit`; one that is not there has no events
  * @param see is given every event that the chain vouches for, in order
@@ -30,6 +31,20 @@ export async function verifyJournal(
   directory: string,
   see: (event: AuditEvent) => Promise<void> | void = () => {},
 ): Promise<JournalProof> {
+  const events = followJournal(directory);
+  for (;;) {
+    const { done, value } = await events.next();
+    if (done === true) return value;
+    const seen = see(value);
+    if (seen !== undefined) await seen;
+  }
+}
+
+/**
+ * Follows the chain of a root's journal from its oldest segment to its first break, or its end. It only
+ * reads, also while a reconciler appends. Yields every event that the chain vouches for, in order.
+ */
+async function* followJournal(directory: string): AsyncGenerator<AuditEvent, JournalProof, void> {
   const segments = await listSegments(directory);
   // Older segments that are not there any more: what is left is proven from its first event on.
   const isWholeChain = (segments[0] ?? 1) === 1;
@@ -47,15 +62,32 @@ export async function verifyJournal(
       broken = await nameJournalBreak(directory, segments, last, line);
       break;
     }
-    const { event } = line;
-    const seen = see(event);
-    if (seen !== undefined) await seen;
-    first ??= event;
-    last = event;
+    first ??= line.event;
+    last = line.event;
     events += 1;
+    yield line.event;
   }
   const chain = first?.sequence === 1 ? first.id : null;
   return { chain, segments: segments.length, first, last, events, unfinishedBytes, broken };
+}
+
+/**
+ * The events of a root's journal in order, each vouched for by the chain, up to its end.
+ *
+ * @throws RinglockError `audit-journal-broken` where the chain breaks, `disk-…`
+ */
+export async function* provenEvents(directory: string): AsyncGenerator<AuditEvent, void, void> {
+  let broken: ChainBreak | null;
+  try {
+    ({ broken } = yield* followJournal(directory));
+  } catch (error) {
+    throw diskFailed(error, directory);
+  }
+  if (broken === null) return;
+  const { file, line, message } = broken;
+  throw environmentFailed('audit-journal-broken', `${file}:${line}: ${message}`, {
+    hint: 'ringlock audit verify says more. What comes before it is right.',
+  });
 }
 
 function follows(event: AuditEvent, last: AuditEvent | undefined, isWholeChain: boolean): boolean {

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { badInput } from '../errors.ts';
@@ -10,9 +9,8 @@ import { checkChainRows } from './chain-rows.ts';
 import { DatabaseComparer } from './compare-database.ts';
 import { SqliteComparer } from './compare-sqlite.ts';
 import { withDatabase } from './database.ts';
-import { chainOfEvent, inSnapshot, readChainRows, snapshotTimeout } from './database-events.ts';
-import type { AuditEvent } from './event.ts';
-import { isWhole, readJournalLines } from './journal-events.ts';
+import { inSnapshot, readChainRows, snapshotTimeout } from './database-events.ts';
+import { chainOfRoot, type DeliveredNote, readDeliveredNote } from './root-chain.ts';
 import { type JournalProof, verifyJournal } from './verify-journal.ts';
 
 /**
@@ -58,13 +56,13 @@ async function verifyOnce(
 ): Promise<ChainReport> {
   const directory = join(root, 'audit');
   const sqlite = await SqliteComparer.open(directory);
-  const delivered = await readDelivered(directory);
-  const chain = (await chainName(directory, client)) ?? delivered.chain;
+  const delivered = await readDeliveredNote(directory);
+  const chain = await chainOfRoot(directory, client);
   const postgres =
     client === undefined || chain === null
       ? undefined
       : new DatabaseComparer(
-          checkChainRows(readChainRows(client, { chain }), 'postgres', false),
+          checkChainRows(readChainRows(client, { chain }), 'postgres', 'none'),
           delivered.sequence,
         );
   const tale = new ChainTale();
@@ -93,40 +91,9 @@ function withoutBreak<T extends { readonly broken: unknown }>({ broken: _, ...re
   return rest;
 }
 
-/** What `outbox.json` says: how far the chain was delivered. */
-interface Delivered {
-  readonly chain: string | null;
-  /** 0 when nothing is known. */
-  readonly sequence: number;
-  readonly hash: string | null;
-}
-
-/** It is only a note: one that is missing or damaged says nothing. */
-async function readDelivered(directory: string): Promise<Delivered> {
-  try {
-    const { root, cursor } = JSON.parse(await readFile(join(directory, 'outbox.json'), 'utf8'));
-    const isKnown = typeof root === 'string' && Number.isSafeInteger(cursor?.sequence);
-    if (isKnown) return { chain: root, sequence: cursor.sequence, hash: cursor.hash };
-  } catch {
-    // As if it were not there.
-  }
-  return { chain: null, sequence: 0, hash: null };
-}
-
-/** The id of the first event; of a journal whose oldest segments are gone, what Postgres knows. */
-async function chainName(directory: string, client: pg.Client | undefined): Promise<string | null> {
-  let first: AuditEvent | undefined;
-  for await (const line of readJournalLines(directory)) {
-    if (!('unfinishedBytes' in line) && isWhole(line)) first = line.event;
-    break;
-  }
-  if (first === undefined || first.sequence === 1) return first?.id ?? null;
-  return (client && (await chainOfEvent(client, first.id))) ?? null;
-}
-
 /** The journal ends before what it has delivered. */
 function cutOffBefore(
-  { sequence, hash }: Delivered,
+  { sequence, hash }: DeliveredNote,
   { last }: JournalProof,
   directory: string,
 ): ChainBreak | null {

@@ -1,23 +1,21 @@
 import type { ChainPlace } from './chain-break.ts';
 import { type ChainBreak, eventName } from './chain-break.ts';
 import { type ChainReport, ChainTale, type HeadSearch } from './chain-report.ts';
-import { type ChainGroup, type ChainRow, checkChainRows } from './chain-rows.ts';
+import { type AllowedGaps, type ChainGroup, type ChainRow, checkChainRows } from './chain-rows.ts';
 
 /**
  * What rows of one or more chains prove by themselves, one report a chain: those of a database, or of
  * an export. Rows come ordered by chain and number.
- *
- * @param mayBeginLater whether a chain may begin with another event than its first
  */
 export async function verifyRows(
   rows: AsyncIterable<ChainRow>,
   where: ChainPlace,
-  mayBeginLater: boolean,
+  gaps: AllowedGaps,
   heads: HeadSearch,
 ): Promise<ChainReport[]> {
   const reports: ChainReport[] = [];
   let open: OpenChain | undefined;
-  for await (const group of checkChainRows(rows, where, mayBeginLater)) {
+  for await (const group of checkChainRows(rows, where, gaps)) {
     if (open?.chain !== group.chain) {
       if (open !== undefined) reports.push(open.close());
       open = new OpenChain(group.chain, where);

@@ -3,6 +3,7 @@ import { Command, Option } from 'clipanion';
 import { type ChainReport, HeadSearch } from '../audit/chain-report.ts';
 import { describeChain, describeHead } from '../audit/describe-chain.ts';
 import { verifyDatabase } from '../audit/verify-database.ts';
+import { verifyExport } from '../audit/verify-export.ts';
 import { verifyRoot } from '../audit/verify-root.ts';
 import { readSecret } from '../environment.ts';
 import { badInput } from '../errors.ts';
@@ -19,6 +20,8 @@ export class AuditVerifyCommand extends BaseCommand {
       With a database alone: the chain of every root that reports to it. The first event that is not
       as it was written is named. It only reads, also beside a reconciler that works.
 
+      With \`--file\` an export, by itself.
+
       Whoever can write everything can write a whole chain anew: keep the printed head elsewhere, and
       give it back later with \`--expect-head\`. Exit 1 when a chain is broken or a head is not in it.
     `,
@@ -34,6 +37,10 @@ export class AuditVerifyCommand extends BaseCommand {
   });
   ring = Option.String('--ring', { description: 'Only chains of this ring.' });
   replica = Option.String('--replica', { description: 'Only chains of this replica.' });
+  file = Option.String('--file', { description: 'Verify an export (JSONL) instead.' });
+  partial = Option.Boolean('--partial', false, {
+    description: 'With --file: the export was filtered, events may be absent from it.',
+  });
   expectHead = Option.Array('--expect-head', [], {
     description: 'A head that was printed earlier and has to be in the chain still.',
   });
@@ -56,7 +63,8 @@ export class AuditVerifyCommand extends BaseCommand {
   }
 
   private async verify(heads: HeadSearch): Promise<ChainReport[]> {
-    const { ring, replica } = this;
+    const { ring, replica, file } = this;
+    if (file !== undefined) return this.verifyFile(file, heads);
     const url = this.databaseUrl ?? (await readSecret('DATABASE_URL'));
     if (this.root !== undefined) {
       const report = await verifyRoot(resolve(this.cwd, this.root), url, heads);
@@ -66,6 +74,14 @@ export class AuditVerifyCommand extends BaseCommand {
     throw badInput('no-audit-source', 'neither a root nor a database is given to verify', {
       hint: 'Give --root DIR for one pod, --database-url URL (or DATABASE_URL, DATABASE_URL_FILE) for all, or both.',
     });
+  }
+
+  private verifyFile(file: string, heads: HeadSearch): Promise<ChainReport[]> {
+    const others = [this.root, this.databaseUrl, this.ring, this.replica];
+    if (others.some((other) => other !== undefined)) {
+      throw badInput('two-audit-sources', '--file is given with another source, expected it alone');
+    }
+    return verifyExport(resolve(this.cwd, file), this.partial ? 'any' : 'beginning', heads);
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { diskFailed, isAbsent } from './disk-error.ts';
 import type { FaultPoint } from './fault-point.ts';
@@ -18,7 +18,7 @@ export interface AtomicFileOptions {
  */
 export async function writeFileAtomically(
   path: string,
-  data: string | Uint8Array,
+  data: string | Uint8Array | AsyncIterable<string>,
   options: AtomicFileOptions = {},
 ): Promise<void> {
   const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
@@ -27,7 +27,8 @@ export async function writeFileAtomically(
     await options.fault?.(`write ${basename(path)}`);
     const file = await open(beside, 'wx');
     try {
-      await file.writeFile(data);
+      if (typeof data === 'string' || data instanceof Uint8Array) await file.writeFile(data);
+      else await writeFile(file, data);
       if (mode !== undefined) await file.chmod(mode);
       await file.sync();
     } finally {
