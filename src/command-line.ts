@@ -41,6 +41,10 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
  * @returns the exit code: the command's own, or 2 for a command line that is wrong
  */
 export async function runCommandLine(argv: readonly string[], version: string): Promise<number> {
+  // Whoever reads has enough (`| head`): the rest goes nowhere, and the command ends as it does.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   const args = withoutReferenceName(argv);
   const path = findCommand(args);
   const cli = new Cli({ binaryLabel: 'ringlock', binaryName: 'ringlock', binaryVersion: version });

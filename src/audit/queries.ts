@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { type RootStatus, readStatus } from '../store/status-file.ts';
 import { withDatabase } from './database.ts';
 import type { AuditEvent } from './event.ts';
-import { readJournal } from './journal.ts';
 import { ensureSchema } from './schema.ts';
+import { provenEvents } from './verify-journal.ts';
 
 /** A ring's Postgres, or one root's directory on disk. */
 export type AuditSource = { readonly databaseUrl: string } | { readonly root: string };
@@ -11,6 +11,8 @@ export type AuditSource = { readonly databaseUrl: string } | { readonly root: st
 export interface HistoryFilter {
   readonly alias?: string | undefined;
   readonly ring?: string | undefined;
+  /** Only what led to this version. */
+  readonly to?: string | undefined;
   /** The most rows (default 50). */
   readonly limit?: number | undefined;
 }
@@ -50,6 +52,7 @@ export async function readHistory(
           filter.alias ?? null,
           filter.ring ?? null,
           filter.limit ?? defaultLimit,
+          filter.to ?? null,
         ]);
         return rows.map((row) => ({ ...row, time: new Date(row.time).toISOString() }));
       });
@@ -102,15 +105,17 @@ select occurred_at as time, ring, replica, module, action,
   digest, outcome, actor, commit, operation_id, coalesce(detail ->> 'message', detail ->> 'reason') as message
 from audit_events
 where ($1::text is null or module = $1) and ($2::text is null or ring = $2)
+  and ($4::text is null or to_version = $4)
 order by occurred_at desc, sequence desc, id desc
 limit $3`;
 
 async function readLocalHistory(root: string, filter: HistoryFilter): Promise<HistoryRow[]> {
   const rows: HistoryRow[] = [];
   const limit = filter.limit ?? defaultLimit;
-  for await (const { event } of readJournal(join(root, 'audit'))) {
+  for await (const event of provenEvents(join(root, 'audit'))) {
     if (filter.alias !== undefined && event.module !== filter.alias) continue;
     if (filter.ring !== undefined && event.ring !== filter.ring) continue;
+    if (filter.to !== undefined && event.to !== filter.to) continue;
     rows.push(rowOf(event));
     if (rows.length > limit) rows.shift();
   }

@@ -17,13 +17,17 @@ export class HistoryCommand extends BaseCommand {
       root (\`--root\`), whose chain of hashes it checks.
     `,
     examples: [
-      ['When Orders shipped to edge, and by whose commit', 'ringlock history orders --ring edge'],
+      [
+        'When Orders 1.4.2 shipped to edge, and by whose commit',
+        'ringlock history orders --ring edge --to 1.4.2',
+      ],
       ['In a pod, without the database', 'ringlock history --root /var/lib/ringlock'],
     ],
   });
 
   alias = Option.String({ name: 'alias', required: false });
   ring = Option.String('--ring', { description: 'Only this ring.' });
+  to = Option.String('--to', { description: 'Only what led to this version.' });
   root = Option.String('--root', { description: 'Read the journal of this root.' });
   databaseUrl = Option.String('--database-url', { description: 'Read this database.' });
   limit = Option.String('--limit', '50', {
@@ -33,8 +37,8 @@ export class HistoryCommand extends BaseCommand {
 
   async run(): Promise<number> {
     const source = await chooseAuditSource(this.root, this.databaseUrl, this.cwd);
-    const { alias, ring, limit } = this;
-    const events = await readHistory(source, { alias, ring, limit });
+    const { alias, ring, to, limit } = this;
+    const events = await readHistory(source, { alias, ring, to, limit });
     this.answer({ events });
     const rows = events.map((event) => [
       event.time,

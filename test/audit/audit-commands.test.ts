@@ -149,14 +149,16 @@ describe('audit export', () => {
       [],
     );
 
-    const child = spawn(process.execPath, [cliPath, 'audit', 'export', '--database-url', url], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    child.stdout.destroy();
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (chunk) => (said += chunk));
-    const [code] = await once(child, 'close');
-    assert.deepEqual([code, said], [0, '']);
+    for (const command of ['export', 'verify']) {
+      const child = spawn(process.execPath, [cliPath, 'audit', command, '--database-url', url], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      child.stdout.destroy();
+      let said = '';
+      child.stderr.setEncoding('utf8').on('data', (chunk) => (said += chunk));
+      const [code] = await once(child, 'close');
+      assert.deepEqual([code, said], [0, ''], command);
+    }
   });
 });
 

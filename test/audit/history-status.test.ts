@@ -59,6 +59,21 @@ describe('history', () => {
     assert.deepEqual(versions, ['1.5.0', '1.4.2']);
   });
 
+  it('says when a version shipped to a ring and by whose commit, and nothing else', async (t) => {
+    const { root, url } = await createHistory(t);
+    const args = ['history', 'orders', '--ring', 'edge', '--to', '1.4.2', '--json'];
+    const [fromRoot, fromDatabase] = await Promise.all([
+      runCli(root, [...args, '--root', '.']),
+      runCli(root, [...args, '--database-url', url]),
+    ]);
+    assert.deepEqual(JSON.parse(fromDatabase.stdout), JSON.parse(fromRoot.stdout));
+    const { events } = JSON.parse(fromRoot.stdout);
+    assert.deepEqual(
+      events.map(({ to, outcome, commit }: Record<string, unknown>) => [to, outcome, commit]),
+      [['1.4.2', 'succeeded', 'c'.repeat(40)]],
+    );
+  });
+
   it('shows who did it in a table, from a database URL kept in a file', async (t) => {
     const { root, url } = await createHistory(t);
     writeFileSync(join(root, 'url'), `${url}\n`);
