@@ -10,6 +10,7 @@ import { type DatabaseOptions, inTransaction, withDatabase } from './database.ts
 import type { AuditEvent } from './event.ts';
 import { type Cursor, journalStart, readJournal } from './journal.ts';
 import { recordEvents } from './projection.ts';
+import { chainOfRoot } from './root-chain.ts';
 import { ensureSchema } from './schema.ts';
 import { leaveRing, recordStatus } from './status-report.ts';
 
@@ -222,9 +223,8 @@ class JournalOutbox implements Outbox {
     return { root, cursor: journalStart };
   }
 
-  private async chainName(): Promise<string | null> {
-    for await (const { event } of readJournal(this.options.directory)) return event.id;
-    return null;
+  private chainName(): Promise<string | null> {
+    return chainOfRoot(this.options.directory);
   }
 
   private path(): string {

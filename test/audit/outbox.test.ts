@@ -3,8 +3,10 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { type AuditLog, openAuditLog } from '../../src/audit/audit-log.ts';
+import { HeadSearch } from '../../src/audit/chain-report.ts';
 import type { AuditEventInput } from '../../src/audit/event.ts';
 import { createOutbox, type Outbox, type OutboxOptions } from '../../src/audit/outbox.ts';
+import { verifyRoot } from '../../src/audit/verify-root.ts';
 import { editJournal, makeChain, segmentsOf } from '../support/audit-chain.ts';
 import { sampleDigest, sampleEvent } from '../support/audit-event.ts';
 import { createDatabase, freePort, stopOwnPostgres } from '../support/postgres.ts';
@@ -144,6 +146,22 @@ describe('the outbox', () => {
     await log.append([sampleEvent()]);
     await log.close();
     assert.deepEqual(await outbox().deliver(), { sent: 1, pending: 0, error: null });
+  });
+
+  it('delivers on when segments that were delivered are moved away', async (t) => {
+    const url = await createDatabase();
+    const { directory, events } = await makeChain(t, 8);
+    const outbox = () => createOutbox({ directory, databaseUrl: () => url });
+    await outbox().deliver();
+    rmSync(join(directory, segmentsOf(directory)[0] ?? ''));
+    const log = await openAuditLog({ directory });
+    await log.append([sampleEvent()]);
+    await log.close();
+    assert.deepEqual(await outbox().deliver(), { sent: 1, pending: 0, error: null });
+    const chains = 'select root::text, count(*)::int as n from audit_events group by root';
+    assert.deepEqual(await query(url, chains), [{ root: events[0]?.id, n: 9 }]);
+    const report = await verifyRoot(join(directory, '..'), url, new HeadSearch([]));
+    assert.deepEqual([report.breaks, report.from === 1, report.postgres?.pending], [[], false, 0]);
   });
 
   it('leaves the right version active whatever comes late and from which replica', async (t) => {
