@@ -11,8 +11,8 @@ export interface ChainRow {
   readonly computed: string | undefined;
   /** 0 as the event came first, else the greater the later it was chained anew. */
   readonly copy: number;
-  /** The same event was chained anew later (decision 0010). */
-  readonly isSuperseded: boolean;
+  /** Whether the event was chained anew later (decision 0010), telling the same or something else. */
+  readonly later: 'none' | 'same' | 'other';
   /** The table or file. */
   readonly file: string;
   /** From 1; null in a table. */
@@ -82,6 +82,7 @@ function checked(
   const said =
     wrongHash(rows, next) ??
     twice(rows) ??
+    contradicted(rows) ??
     wrongOrder(previous, rows) ??
     gap(previous, rows, gaps) ??
     wrongPrevious(previous, rows, next);
@@ -95,7 +96,7 @@ function checked(
 }
 
 function extraOf(rows: RawGroup, next: RawGroup | undefined): ChainRow | null {
-  const latest = rows.filter(({ isSuperseded }) => !isSuperseded);
+  const latest = rows.filter(({ later }) => later !== 'same');
   if (latest.length < 2) return null;
   const loose = latest.find(({ event }) => !next?.some((row) => row.event.previous === event.hash));
   return loose ?? latest.at(-1) ?? null;
@@ -121,6 +122,13 @@ function twice(rows: RawGroup): Said | undefined {
     rows.slice(0, index).some((other) => other.event.hash === event.hash),
   );
   return row && { kind: 'duplicated', row, message: `${nameOf(row)} is there twice` };
+}
+
+function contradicted(rows: RawGroup): Said | undefined {
+  const row = rows.find(({ later }) => later === 'other');
+  if (row === undefined) return undefined;
+  const message = `${nameOf(row)} was changed: its root tells it otherwise in audit_rechained`;
+  return { kind: 'changed', row, expected: null, message };
 }
 
 function wrongOrder(previous: RawGroup | undefined, rows: RawGroup): Said | undefined {

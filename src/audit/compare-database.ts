@@ -104,14 +104,14 @@ export class DatabaseComparer {
       return;
     }
     this.same += 1;
-    for (const row of rows) if (row !== match && !row.isSuperseded) this.keepLost(row);
+    for (const row of rows) if (row !== match && row.later !== 'same') this.keepLost(row);
     this.broken ??= broken;
   }
 
   private async seeRest(): Promise<void> {
     for (let group = await this.current(); group !== undefined; group = await this.advance()) {
       this.broken ??= group.broken;
-      for (const row of group.rows) if (!row.isSuperseded) this.keepLost(row);
+      for (const row of group.rows) if (row.later !== 'same') this.keepLost(row);
     }
   }
 

@@ -75,7 +75,7 @@ export async function* readChainRows(
       event,
       computed: hashOfContent(event),
       copy: Number(row.copy),
-      isSuperseded: row.superseded,
+      later: row.later,
       file: row.copy === '0' ? 'audit_events' : 'audit_rechained',
       line: null,
     };
@@ -100,7 +100,7 @@ async function* readByCursor<Row extends pg.QueryResultRow>(
 interface DatabaseRow extends EventRow {
   readonly root: string;
   readonly copy: string;
-  readonly superseded: boolean;
+  readonly later: ChainRow['later'];
 }
 
 const wanted = `($1::uuid is null or root = $1)
@@ -111,12 +111,22 @@ const wanted = `($1::uuid is null or root = $1)
   and ($8::text is null or outcome = $8)`;
 
 const chainsWithoutCopies = `
-select root::text as root, ${eventColumns}, 0::bigint as copy, false as superseded
+select root::text as root, ${eventColumns}, 0::bigint as copy, 'none' as later
 from audit_events where ${wanted} order by audit_events.root, audit_events.sequence`;
+
+/** A copy that says that it is one, and tells the same: sending a root again must not cover a changed row. */
+const isSameEvent = `r.detail ? 'restored_from'
+  and r.detail - 'restored_from' - 'happened_at' = e.detail - 'restored_from' - 'happened_at'
+  and (r.ring, r.replica, r.actor, r.commit, r.operation_id, r.action, r.module, r.from_version,
+    r.to_version, r.digest, r.outcome) is not distinct from (e.ring, e.replica, e.actor, e.commit,
+    e.operation_id, e.action, e.module, e.from_version, e.to_version, e.digest, e.outcome)`;
 
 const chainsWithCopies = `
 select root::text as root, ${eventColumns}, copy,
-  exists (select from audit_rechained r where r.id = e.id and r.copy > e.copy) as superseded
+  case
+    when not exists (select from audit_rechained r where r.id = e.id and r.copy > e.copy) then 'none'
+    when exists (select from audit_rechained r where r.id = e.id and r.copy > e.copy and ${isSameEvent})
+    then 'same' else 'other' end as later
 from (
   select root, sequence, id, occurred_at, ring, replica, actor, commit, operation_id, action, module,
     from_version, to_version, digest, outcome, detail, previous, hash, 0::bigint as copy

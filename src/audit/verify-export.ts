@@ -67,7 +67,7 @@ async function* readExport(path: string): AsyncGenerator<ChainRow> {
       event,
       computed: hashOfContent(event),
       copy: row.copy,
-      isSuperseded: false,
+      later: 'none',
       file: path,
       line: number,
     };

@@ -41,7 +41,7 @@ class OpenChain {
     this.extra ??= extra;
     if (this.broken !== null) return;
     for (const { event } of rows) heads.see(event, this.chain);
-    const row = rows.findLast((one) => !one.isSuperseded && one !== extra) ?? rows.at(-1);
+    const row = rows.findLast((one) => one.later !== 'same' && one !== extra) ?? rows.at(-1);
     if (row !== undefined) this.tale.see(row.event);
   }
 

@@ -6,6 +6,7 @@ import { openAuditLog } from '../../src/audit/audit-log.ts';
 import { type ChainReport, HeadSearch } from '../../src/audit/chain-report.ts';
 import { createOutbox } from '../../src/audit/outbox.ts';
 import { repairAudit } from '../../src/audit/repair-audit.ts';
+import { resendAudit } from '../../src/audit/resend-audit.ts';
 import { verifyDatabase } from '../../src/audit/verify-database.ts';
 import { verifyRoot } from '../../src/audit/verify-root.ts';
 import { editJournal, forgedLine, makeChain } from '../support/audit-chain.ts';
@@ -208,6 +209,19 @@ describe('the verification against Postgres', () => {
     assert.equal(broken(await verifyRoot(root, url, noHeads())), 'postgres missing 6');
     assert.deepEqual((await brokenChains(url)).length, 1);
     assert.match((await brokenChains(url))[0] ?? '', /postgres (missing|inserted)/);
+  });
+
+  it('goes on naming a row that was changed with its hash, also after the root was sent again', async (t) => {
+    const { root, url, directory } = await makeDelivered(t, 5);
+    const { lines } = editJournal(directory);
+    const { hash } = JSON.parse(forgedLine(lines[4]?.text ?? '', { to: '6.6.6' }));
+    const forge = `update audit_events set to_version = '6.6.6', hash = $1 where sequence = 5`;
+    await query(url, forge, [hash]);
+    assert.equal(broken(await verifyRoot(root, url, noHeads())), 'postgres changed 5');
+    assert.deepEqual(await brokenChains(url), [undefined], 'the last row alone proves nothing');
+    assert.deepEqual(await resendAudit(root, url), { events: 5, added: 0 });
+    assert.equal(broken(await verifyRoot(root, url, noHeads())), 'postgres changed 5');
+    assert.deepEqual(await brokenChains(url), ['postgres changed 5']);
   });
 
   it('shows a chain that was written anew from its beginning by a head that was kept', async (t) => {
