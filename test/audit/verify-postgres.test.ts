@@ -211,6 +211,22 @@ describe('the verification against Postgres', () => {
     assert.match((await brokenChains(url))[0] ?? '', /postgres (missing|inserted)/);
   });
 
+  it('follows a chain whose first event was lost under the name of its next', async (t) => {
+    const { root, url, directory, events } = await makeDelivered(t, 4);
+    const { lines, write } = editJournal(directory);
+    write(lines.with(0, { segment: lines[0]?.segment ?? '', text: 'rubbish' }));
+    assert.equal(broken(await verifyRoot(root, url, noHeads())), 'root changed 1');
+    await repairAudit(root, new Date(), () => []);
+    const log = await openAuditLog({ directory });
+    await log.append([sampleEvent()]);
+    await log.close();
+    await deliver(directory, url);
+    const report = await verifyRoot(root, url, noHeads());
+    assert.deepEqual([report.breaks, report.chain, report.restored], [[], events[1]?.id, 3]);
+    assert.deepEqual(report.postgres, { same: 4, pending: 0, earlier: 0, lost: 0 });
+    assert.deepEqual(await brokenChains(url), [undefined, undefined]);
+  });
+
   it('goes on naming a row that was changed with its hash, also after the root was sent again', async (t) => {
     const { root, url, directory } = await makeDelivered(t, 5);
     const { lines } = editJournal(directory);
