@@ -268,7 +268,7 @@ describe('the verification against Postgres', () => {
     await outbox.deliver();
     let isDone = false;
     const working = (async () => {
-      for (let round = 0; round < 15; round++) {
+      for (let round = 0; round < 10; round++) {
         await log.append(Array.from({ length: 1 + (round % 3) }, () => sampleEvent()));
         assert.equal((await outbox.deliver()).error, null);
       }
