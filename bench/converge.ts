@@ -161,6 +161,7 @@ function optionsFor(repository: string, root: string): ReconcileOptions {
     platformFile: undefined,
     allowRewind: false,
     idleTimeoutMs: 30_000,
+    timeoutMs: 600_000,
     contentCheckMs: 600_000,
     migrationsUrl: undefined,
     skipMigrations: false,

@@ -86,6 +86,16 @@ export class ReconcileCommand extends BaseCommand {
   knownHosts = Option.String('--known-hosts', {
     description: "The file with its server's host keys (default: RINGLOCK_KNOWN_HOSTS_FILE).",
   });
+  initInterval = Option.String('--init-interval', '2s', {
+    description: 'Time between failed passes until something serves (2s).',
+  });
+  maxFailures = Option.String('--max-failures', {
+    description: 'End with 3 when nothing serves after so many passes (--init: 1; --watch: never).',
+    validator: t.cascade(t.isNumber(), [t.isInteger(), t.isAtLeast(1)]),
+  });
+  timeout = Option.String('--timeout', '30m', {
+    description: 'How long a pass may take to look, fetch and stage (30m).',
+  });
   databaseUrl = Option.String('--database-url', { description: 'PostgreSQL for the audit.' });
   listen = Option.String('--listen', { description: 'PORT or HOST:PORT of the health server.' });
   seed = Option.String('--seed', { description: 'A baked lock and modules to start from.' });
@@ -195,6 +205,9 @@ export class ReconcileCommand extends BaseCommand {
       workingDirectory: this.cwd,
       branch: this.branch,
       intervalMs: parseDuration(this.interval, '--interval'),
+      initIntervalMs: parseDuration(this.initInterval, '--init-interval'),
+      maxFailures: this.maxFailures,
+      timeoutMs: parseDuration(this.timeout, '--timeout'),
       databaseUrl: this.databaseUrl,
       listen: this.listen,
       seed: this.seed,

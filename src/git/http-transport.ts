@@ -15,7 +15,8 @@ export interface TransportOptions {
   readonly tokenSource?: string | undefined;
   /** How long the server may stay silent: connecting, before and while it answers. Default 30,000. */
   readonly idleTimeoutMs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Ends what is asked; read at every request, so that it may be another each time. */
+  readonly signal?: (() => AbortSignal) | undefined;
   /** How often 429 and 503 are tried again within one request; default 3. */
   readonly retries?: number | undefined;
   /** The first wait of the exponential back-off; default 500. */
@@ -99,7 +100,8 @@ export class HttpTransport implements Transport {
     headers: Record<string, string>,
     body: string | undefined,
   ): Promise<Dispatcher.ResponseData> {
-    const { retries = 3, retryDelayMs = 500, maxRetryAfterMs = 15_000, signal } = this.#options;
+    const { retries = 3, retryDelayMs = 500, maxRetryAfterMs = 15_000 } = this.#options;
+    const signal = this.#options.signal?.();
     return await pRetry(() => this.#attempt(method, url, headers, body), {
       retries,
       minTimeout: retryDelayMs,
@@ -132,7 +134,7 @@ export class HttpTransport implements Transport {
       return request(url, {
         method,
         dispatcher: this.#dispatcher,
-        signal: this.#options.signal ?? null,
+        signal: this.#options.signal?.() ?? null,
         headers: {
           'user-agent': userAgent,
           ...headers,

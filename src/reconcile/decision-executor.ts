@@ -106,13 +106,14 @@ export class DecisionExecutor {
     how: HowToExecute,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { root, membership, log, status } = this.#parts;
+    const { root, membership, log, status, attempt } = this.#parts;
     const { steps } = decision.plan;
     const open = root.journal.unfinished();
     const isResumed =
       open?.reverting === undefined &&
       open?.prepared.gate?.target === decision.target.digest &&
       steps.length === 0;
+    if (open !== undefined) attempt.goOn();
     if (open !== undefined && !isResumed) {
       await endOpenChange(this.#openChangeParts(target, open, signal), open);
     }
@@ -205,7 +206,7 @@ export class DecisionExecutor {
     stop: AbortSignal,
   ): OperationParts {
     const signal = AbortSignal.any([ending, stop]);
-    const { root, audit, log, now, remote, membership, status } = this.#parts;
+    const { root, audit, log, now, remote, membership, status, attempt } = this.#parts;
     const { application: options, branch } = this.#settings;
     return {
       root,
@@ -224,7 +225,10 @@ export class DecisionExecutor {
           signal,
           ending,
         }),
-      onPhase: (phase, operation) => status.phase(phase, operation),
+      onPhase: async (phase, operation) => {
+        if (phase !== 'prepare') attempt.goOn();
+        await status.phase(phase, operation);
+      },
       signal,
       ending,
     };

@@ -13,6 +13,7 @@ import { gitSource } from '../source/git-source.ts';
 import { objectSource } from '../source/object-source.ts';
 import { diskFailed } from '../store/disk-error.ts';
 import { openRoot, type Root } from '../store/root.ts';
+import { Attempt } from './attempt.ts';
 import { restoreAnchor, setAsideDatabaseFile } from './fetched-state.ts';
 import type { Log } from './log.ts';
 import { Reconciler } from './reconciler.ts';
@@ -49,6 +50,8 @@ export interface ReconcileOptions extends SigningFlags {
   readonly sshKey?: string | undefined;
   /** RINGLOCK_KNOWN_HOSTS_FILE when undefined. */
   readonly knownHosts?: string | undefined;
+  /** How long a pass may take to look, fetch and stage. */
+  readonly timeoutMs: number;
   readonly contentCheckMs: number;
   /** MIGRATIONS_DATABASE_URL when undefined. */
   readonly migrationsUrl: string | undefined;
@@ -122,11 +125,13 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     opened.push(outbox);
     await setAsideDatabaseFile(root.path, now(), log);
     const database = await openObjectDatabase(join(root.path, 'repo.git'));
+    const attempt = new Attempt(options.timeoutMs);
     const remote = openRemote(repositoryOf(options), database, {
       token: () => readSecret('RINGLOCK_GIT_TOKEN', options.environment),
       tokenSource: 'RINGLOCK_GIT_TOKEN',
       idleTimeoutMs: options.idleTimeoutMs,
       ssh: sshOptions(options, log),
+      signal: () => attempt.signal,
     });
     opened.push(remote);
     if (options.seed !== undefined && (await root.current()) === undefined) {
@@ -162,7 +167,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     const { nextLook } = options;
     const reconciler = new Reconciler(settings, {
       ...{ root, database, remote, sourcesFor, audit, outbox, status },
-      ...{ membership, migrationsUrl, nextLook, log, now },
+      ...{ membership, attempt, migrationsUrl, nextLook, log, now },
     });
     return { reconciler, root, audit, database, status, outbox, membership, databaseUrl, close };
   } catch (error) {

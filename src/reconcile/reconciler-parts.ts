@@ -6,6 +6,7 @@ import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import type { Root } from '../store/root.ts';
 import type { ApplicationOptions } from './application.ts';
+import type { Attempt } from './attempt.ts';
 import type { Log } from './log.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
 import type { SigningOptions } from './signed-history.ts';
@@ -39,6 +40,7 @@ export interface ReconcilerParts {
   readonly outbox: Outbox;
   readonly status: StatusKeeper;
   readonly membership: RingMembership;
+  readonly attempt: Attempt;
   /** The application's database for migrations; undefined where the pod has none. */
   readonly migrationsUrl: () => Promise<string | undefined>;
   /** Until the branch should be looked at again; undefined when one pass is all there is. */

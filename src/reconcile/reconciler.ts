@@ -87,17 +87,23 @@ export class Reconciler {
     const drift = this.#findDrift();
     drift.catch(() => {}); // whoever awaits it reports it
     this.#executor.begin();
+    const { attempt } = this.#parts;
+    const limited = attempt.begin(signal);
     try {
       await this.#takeRequests();
-      return await this.#reconcileCommit(drift, signal);
-    } catch (error) {
+      return await this.#reconcileCommit(drift, limited);
+    } catch (caught) {
       if (signal.aborted) return 'done';
+      const error = attempt.failure ?? caught;
+      attempt.end(signal);
       if (error instanceof OperationStopped) {
         this.#isDirty = true;
         this.#parts.log.info(`stopped: ${error.message}`);
         return 'again';
       }
       return this.#failed(asRinglockError(error), drift, signal);
+    } finally {
+      attempt.end(signal);
     }
   }
 
@@ -165,6 +171,7 @@ export class Reconciler {
     }
     await this.#obeyAtOnce(await drift, signal);
     const decision = await this.#makeTrue(target, await drift, signal);
+    this.#parts.attempt.goOn();
     if (decision.isFirstStep) {
       this.#isDirty = true;
       return 'again';

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { createSqliteMirror, isSqliteWhole, type SqliteMirror } from '../audit/sqlite-mirror.ts';
+import { environmentFailed } from '../errors.ts';
 import { type OutwardOptions, readReceivers } from '../outward/read-receivers.ts';
 import { type HealthServer, serveHealth } from '../serve/health-server.ts';
 import type { Repair } from '../store/set-aside.ts';
@@ -8,8 +9,11 @@ import { lastGoodStatus } from './last-good.ts';
 import type { Log } from './log.ts';
 import { type OpenReconciler, openReconciler, type ReconcileOptions } from './open-reconciler.ts';
 import { watchRequests } from './operator-requests.ts';
+import { PassPace } from './pass-pace.ts';
+import { handleSignals, outliveClosedOutput } from './process-signals.ts';
 import { repairRoot } from './repair-root.ts';
 import { listenForNews } from './ring/ring-news.ts';
+import type { StatusKeeper } from './status-keeper.ts';
 import { sturdyPass } from './sturdy-pass.ts';
 import { type TellOutside, tellOutside } from './tell-outside.ts';
 import { Trigger, watch } from './watch.ts';
@@ -19,6 +23,10 @@ export type ReconcileMode = 'once' | 'init' | 'watch';
 export interface RunOptions extends Omit<ReconcileOptions, 'nextLook'>, OutwardOptions {
   readonly mode: ReconcileMode;
   readonly intervalMs: number;
+  /** Between failed passes as long as nothing serves. */
+  readonly initIntervalMs: number;
+  /** Passes after which one that never served anything is given up (`--init`: 1; `--watch`: never). */
+  readonly maxFailures: number | undefined;
   /** Whether a connection is kept that hears what other replicas announce. */
   readonly listenToDatabase: boolean;
   /** Repairs the root before it is opened, and is told what was done; undefined repairs nothing. */
@@ -37,6 +45,7 @@ const lastDeliveryMs = 5_000;
  * @returns the last status; its exit code is exitCodeOf()
  */
 export async function runReconciler(options: RunOptions, log: Log): Promise<RootStatus> {
+  outliveClosedOutput();
   const ending = new AbortController();
   const trigger = new Trigger();
   const { mode, intervalMs } = options;
@@ -67,6 +76,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
     const passOnce = sturdyPass(opened, log);
     let collectedFor: number | null = null;
     const pass = async (signal: AbortSignal) => {
+      status.passBegins();
       await passOnce(signal);
       reporter.report();
       const isFull = status.current.last_error?.code === 'disk-full';
@@ -74,12 +84,14 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
       collectedFor = status.current.generation;
     };
     const listening = listenForWishes(opened, options, trigger, log, ending.signal);
-    if (mode === 'watch') await watch(pass, intervalMs, trigger, ending.signal);
-    else await pass(ending.signal);
+    const pace = new PassPace(options);
+    const next = () => nextPass(pace, status, log);
+    await watch(pass, next, () => pace.wake(), trigger, ending.signal);
     ending.abort();
     await listening;
     await Promise.all([reporter.finish(), outside?.finish(lastDeliveryMs)]);
     await opened.outbox.leave(status.current.ring, status.current.replica);
+    if (mode === 'watch') refuseToGoOn(pace, status.current);
     return status.current;
   } finally {
     removeHandlers();
@@ -97,6 +109,30 @@ export function exitCodeOf(mode: ReconcileMode, { state, generation }: RootStatu
   if (mode === 'watch' || (mode === 'init' && generation !== null)) return 0;
   if (state === 'converged' || state === 'suspended') return 0;
   return state === 'refused' || state === 'held' ? 1 : 3;
+}
+
+/** @returns how long to wait for the next pass, in ms */
+async function nextPass(
+  pace: PassPace,
+  status: StatusKeeper,
+  log: Log,
+): Promise<number | undefined> {
+  const delay = pace.after(status.current, status.retryAfterMs);
+  if (delay === undefined || !pace.isFailing) return delay;
+  log.info('tries again', { in_seconds: Math.round(delay / 100) / 10 });
+  await status.triesAgain(new Date(Date.now() + delay));
+  return delay;
+}
+
+/** @throws RinglockError `never-served` when it was given up, so that a crash loop is seen */
+function refuseToGoOn({ gaveUpAfter }: PassPace, { last_error }: RootStatus): void {
+  if (gaveUpAfter === undefined) return;
+  const { message = 'no reason is known', hint } = last_error ?? {};
+  throw environmentFailed(
+    'never-served',
+    `nothing serves after ${gaveUpAfter} attempts, given up as --max-failures says: ${message}`,
+    { ...(hint !== undefined && { hint }) },
+  );
 }
 
 /** Hears a person on this pod and, where there is a database, the ring's other replicas. */
@@ -128,16 +164,6 @@ async function collectGarbage({ root }: OpenReconciler, log: Log): Promise<void>
   } catch (error) {
     log.warn(`old generations were not removed: ${error instanceof Error ? error.message : error}`);
   }
-}
-
-function handleSignals(ending: AbortController, trigger: Trigger, log: Log): () => void {
-  const end = (signal: NodeJS.Signals) => {
-    log.info(`${signal}: ending`);
-    ending.abort();
-  };
-  const passNow = () => trigger.fire();
-  process.on('SIGTERM', end).on('SIGINT', end).on('SIGHUP', passNow);
-  return () => process.off('SIGTERM', end).off('SIGINT', end).off('SIGHUP', passNow);
 }
 
 /** Reports after a pass, to Postgres and the SQLite file: one at a time, never in a pass's way. */

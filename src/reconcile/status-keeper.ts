@@ -18,6 +18,7 @@ export class StatusKeeper {
   /** Whether the file lacks what #current says: it could not be written, or not be read at the start. */
   #isBehind = false;
   #writing: Promise<unknown> = Promise.resolve();
+  #retryAfterMs: number | undefined;
   readonly #onTrouble: (message: string) => void;
   /** Told that there may be something new to see. */
   #onChange: () => void = () => {};
@@ -46,6 +47,7 @@ export class StatusKeeper {
       last_error: before?.last_error ?? null,
       observed_at: before?.observed_at ?? null,
       converged_at: before?.converged_at ?? null,
+      next_at: null,
       outbox_pending: null,
       operation: null,
       holds: {},
@@ -82,6 +84,22 @@ export class StatusKeeper {
   /** Has somebody called whenever the status is said anew. */
   whenChanged(listener: () => void): void {
     this.#onChange = listener;
+  }
+
+  /** When the server that failed last wants to be asked again, in ms. */
+  get retryAfterMs(): number | undefined {
+    return this.#retryAfterMs;
+  }
+
+  /** A pass begins; not written by itself. */
+  passBegins(): void {
+    this.#current = { ...this.#current, next_at: null };
+    this.#retryAfterMs = undefined;
+  }
+
+  /** After a failure: when it is tried again. */
+  async triesAgain(at: Date): Promise<void> {
+    await this.#write({ next_at: at.toISOString() });
   }
 
   /** The branch's tip was seen; not written by itself, the pass that follows writes. */
@@ -173,8 +191,10 @@ export class StatusKeeper {
   }
 
   async fail(failure: RinglockError): Promise<void> {
-    const { code, message, hint, exitCode } = failure;
+    const { code, message, hint, exitCode, details } = failure;
     const state = failedState(code, exitCode);
+    const retryAfterMs = details?.['retryAfterMs'];
+    this.#retryAfterMs = typeof retryAfterMs === 'number' ? retryAfterMs : undefined;
     const known = this.#current.last_error;
     const same = known?.code === code && known.message === message;
     const at = same ? known.at : this.#now().toISOString();
@@ -234,7 +254,7 @@ export class StatusKeeper {
 function failedState(code: string, exitCode: number): RootState {
   if (code === 'degraded') return 'degraded';
   if (exitCode !== 3) return 'refused';
-  return code.startsWith('remote-') ? 'unreachable' : 'failed';
+  return code.startsWith('remote-') || code === 'attempt-timeout' ? 'unreachable' : 'failed';
 }
 
 function refusalKey(commit: string | null, failure: { code: string; message: string }): string {

@@ -25,8 +25,12 @@ export class Trigger {
     });
   }
 
-  /** Waits until fired, aborted, or the time is over; a trigger fired meanwhile counts. */
-  async wait(ms: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Waits until fired, aborted, or the time is over; a trigger fired meanwhile counts.
+   *
+   * @returns whether it was fired
+   */
+  async wait(ms: number, signal: AbortSignal): Promise<boolean> {
     if (!this.#pending && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(done, ms);
@@ -41,22 +45,30 @@ export class Trigger {
         signal.addEventListener('abort', done, { once: true });
       });
     }
+    const isFired = this.#pending;
     this.#pending = false;
+    return isFired;
   }
 }
 
 /**
- * Runs passes until aborted: at once, then at every interval (± 10 %, so that replicas spread) and
- * whenever the trigger fires. A pass reports its own failures.
+ * Runs passes until aborted, or until `next` says that there is none: at once, then after the time that
+ * `next` gives and whenever the trigger fires. A pass reports its own failures.
+ *
+ * @param next how long to wait for the next pass, in ms
+ * @param onTrigger told when a pass is made because the trigger fired
  */
 export async function watch(
   pass: (signal: AbortSignal) => Promise<unknown>,
-  intervalMs: number,
+  next: () => Promise<number | undefined>,
+  onTrigger: () => void,
   trigger: Trigger,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
     await pass(signal);
-    await trigger.wait(intervalMs * (0.9 + Math.random() * 0.2), signal);
+    const delay = signal.aborted ? undefined : await next();
+    if (delay === undefined) return;
+    if (await trigger.wait(delay, signal)) onTrigger();
   }
 }

@@ -25,7 +25,7 @@ export interface RootStatus {
   /** Times are RFC 3339, UTC. */
   readonly observed_at: string | null;
   readonly converged_at: string | null;
-  /** When the next tick is due; null when none is. */
+  /** When what failed is tried again; null while nothing has. */
   readonly next_at?: string | null;
   /** Audit events not yet in Postgres; null without a database. */
   readonly outbox_pending: number | null;

@@ -294,7 +294,7 @@ test('a server that is not there is unreachable', async (t) => {
 test('an aborted fetch ends at once and leaves nothing', async (t) => {
   const { remote: open, server, database, tip } = await servePlatform(t);
   const controller = new AbortController();
-  const remote = open({ signal: controller.signal });
+  const remote = open({ signal: () => controller.signal });
   await remote.resolveBranch('main');
   const before = packFiles(database);
   server.setFault({ kind: 'hang', after: 30 }, { on: 'fetch' });
