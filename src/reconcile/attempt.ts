@@ -31,8 +31,8 @@ export class Attempt {
    * @returns aborted when the process ends or the time is over
    */
   begin(ending: AbortSignal): AbortSignal {
-    const stop = this.#follow(ending);
-    this.#failure = undefined;
+    this.end(ending);
+    const stop = this.#stop;
     this.#timer = setTimeout(() => {
       this.#failure = tookTooLong(this.#limitMs);
       stop.abort(this.#failure);
@@ -53,11 +53,12 @@ export class Attempt {
   /** It is over; what a pass does afterwards ends only with the process. */
   end(ending: AbortSignal): void {
     clearTimeout(this.#timer);
+    this.#failure = undefined;
     this.#follow(ending);
   }
 
   /** One listener at a time: the process's signal lives as long as a watch does. */
-  #follow(ending: AbortSignal): AbortController {
+  #follow(ending: AbortSignal): void {
     this.#unlink();
     const stop = new AbortController();
     this.#stop = stop;
@@ -65,7 +66,6 @@ export class Attempt {
     if (ending.aborted) end();
     else ending.addEventListener('abort', end, { once: true });
     this.#unlink = () => ending.removeEventListener('abort', end);
-    return stop;
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
 import {
   deploy,
   filesBelow,
@@ -11,17 +11,9 @@ import {
   reconcileOnce,
   release,
 } from '../support/deploy.ts';
-import { type GitFault, type GitRequestKind, serveGit } from '../support/git-server.ts';
-import { createPlatform } from '../support/platform.ts';
+import type { GitFault, GitRequestKind } from '../support/git-server.ts';
+import { createServedRing } from '../support/served-ring.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-
-async function createServedRing(t: TestContext) {
-  const platform = createPlatform(t);
-  const repo = platform.addRemote(t);
-  const server = await serveGit(t, dirname(repo));
-  const ring = { repo: `${server.url}/${basename(repo)}`, root: temporaryDirectory(t, 'root') };
-  return { platform, server, ring };
-}
 
 const failures: readonly {
   readonly what: string;

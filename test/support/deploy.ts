@@ -86,6 +86,7 @@ export interface StatusFile {
   readonly modules: Readonly<Record<string, string>>;
   readonly last_error: { readonly code: string; readonly message: string } | null;
   readonly verified: Readonly<Record<'commit' | 'by' | 'key', string | null>> | null;
+  readonly next_at?: string | null;
 }
 
 export function readStatusFile(root: string): StatusFile {
