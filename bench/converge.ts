@@ -160,6 +160,7 @@ function optionsFor(repository: string, root: string): ReconcileOptions {
     replica: 'bench',
     platformFile: undefined,
     allowRewind: false,
+    adopt: false,
     idleTimeoutMs: 30_000,
     timeoutMs: 600_000,
     contentCheckMs: 600_000,

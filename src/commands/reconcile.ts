@@ -128,6 +128,9 @@ export class ReconcileCommand extends BaseCommand {
   trustCommit = Option.Array('--trust-commit', [], {
     description: 'Let a commit pass without a good signature; its full id.',
   });
+  adopt = Option.Boolean('--adopt', false, {
+    description: 'Take over a root of another ring, repository or branch.',
+  });
   idleTimeout = Option.String('--idle-timeout', '30s', {
     description: 'Give up a connection on which nothing comes for so long (30s).',
   });
@@ -223,6 +226,7 @@ export class ReconcileCommand extends BaseCommand {
       gpgKeys: this.gpgKeys,
       revokedKeys: this.revokedKeys,
       trustCommits: this.trustCommit,
+      adopt: this.adopt,
       idleTimeoutMs: parseDuration(this.idleTimeout, '--idle-timeout'),
       contentCheckMs: parseDuration(this.contentCheck, '--content-check'),
       migrationsUrl: this.migrationsUrl,

@@ -1,8 +1,7 @@
 import type { Actor } from '../audit/event.ts';
-import { RinglockError, refused } from '../errors.ts';
+import { RinglockError } from '../errors.ts';
 import { isAncestor } from '../git/ancestry.ts';
 import { type CommittedPlatform, fetchCommitted, readCommitted } from '../git/committed-files.ts';
-import type { ObjectDatabase } from '../git/object-database.ts';
 import type { Commit } from '../git/object-store.ts';
 import type { Remote } from '../git/remote.ts';
 import { formatLock } from '../repo/lock.ts';
@@ -10,13 +9,10 @@ import { tenantsFile } from '../repo/names.ts';
 import { parseRingFile } from '../repo/ring.ts';
 import { defaultSettings } from '../repo/settings.ts';
 import type { Generation } from '../store/generation.ts';
-import type { Root } from '../store/root.ts';
+import { AllowedHistory, type HistoryOptions } from './allowed-history.ts';
 import { type CommittedRing, readCommittedRing } from './committed-ring.ts';
 import { fetchTreesThemselves } from './fetch-trees-themselves.ts';
-import { convergedRef } from './fetched-state.ts';
 import { findLockCommit } from './lock-commit.ts';
-import type { Log } from './log.ts';
-import type { RingMemory } from './ring/ring-memory.ts';
 import { OperationStopped } from './ring/ring-operation.ts';
 import {
   isNotVerified,
@@ -47,27 +43,21 @@ export interface Verification extends VerifiedHistory {
   readonly deployed: string;
 }
 
-export interface FollowOptions {
-  readonly ring: string;
-  readonly branch: string;
-  /** Goes to a commit that does not descend from the last one. */
-  readonly allowRewind: boolean;
+export interface FollowOptions extends HistoryOptions {
+  readonly remote: Remote;
   /** Who may deploy; undefined asks for no signatures. */
   readonly signing: SigningOptions | undefined;
-  readonly root: Root;
-  readonly database: ObjectDatabase;
-  readonly remote: Remote;
-  readonly memory: RingMemory;
-  readonly log: Log;
   readonly now: () => Date;
 }
 
 /** The branch that a ring follows: its tip, what leads to it, and what it says of the ring. */
 export class BranchFollower {
   readonly #options: FollowOptions;
+  readonly #history: AllowedHistory;
 
   constructor(options: FollowOptions) {
     this.#options = options;
+    this.#history = new AllowedHistory(options);
   }
 
   /** The branch's tip: one ls-refs. */
@@ -77,15 +67,16 @@ export class BranchFollower {
 
   /** Fetches the tip and what leads to it, checks descent, and reads the ring's files. */
   async fetch(tip: string): Promise<Target> {
-    const { remote, database, memory, branch, ring } = this.#options;
-    const last = await this.#lastConverged();
-    const anchor = memory.anchor(branch);
+    const { remote, database, ring } = this.#options;
+    const last = await this.#history.last();
+    const anchor = this.#history.ofRing;
     // What is not here yet cannot be had.
     const have = last ?? (anchor === tip ? undefined : anchor);
     if (tip !== last || !(await database.has(tip))) await this.#fetchCommits(tip, have);
-    await this.#refuseRewind(last, tip, 'this root is at');
-    if (tip !== last) await this.#refuseBehindRing(anchor, tip, 'this ring is at');
+    await this.#history.requireOfRoot(tip);
+    if (tip !== last) await this.#refuseBehindRing(tip, () => this.#history.requireOfRing(tip));
     const verified = await this.#verify(tip, last ?? anchor);
+    await this.#history.enter(tip);
     const platform = await fetchCommitted(remote, database, tip, last);
     const deployed = await findLockCommit(database, platform.commit, ring, (oids) =>
       fetchTreesThemselves(remote, oids),
@@ -134,25 +125,19 @@ export class BranchFollower {
 
   /** The root is at a commit: it goes to none that does not descend from it. */
   async markConverged(tip: string, verification?: Verification): Promise<void> {
-    const { database, memory, branch } = this.#options;
-    await database.writeRef(convergedRef(branch), tip);
-    const anchor = memory.anchor(branch);
-    // A server that lags shows the commit of before: the ring stays where it is.
-    const isForward = anchor === undefined || (await this.isOlder(anchor, tip));
-    if (isForward) await memory.moveAnchor(branch, tip);
-    if (verification === undefined) return;
+    const { memory, branch } = this.#options;
+    const moved = await this.#history.markConverged(tip);
+    if (verification === undefined || moved === 'behind') return;
     const before = memory.verified(branch);
     const signer = verification.signers.get(tip);
     if (before?.commit === tip && signer === undefined) return;
     const { principal: by = null, fingerprint: key = null } = signer ?? {};
-    if (isForward) await memory.moveVerified(branch, { commit: tip, by, key });
+    await memory.moveVerified(branch, { commit: tip, by, key });
   }
 
   /** Whether a commit is older than another, as far as history is known here. */
-  async isOlder(commit: string, than: string | null): Promise<boolean> {
-    const { database, allowRewind } = this.#options;
-    if (than === null || !(await database.has(than))) return false;
-    return allowRewind || (await isAncestor(database, commit, than));
+  isOlder(commit: string, than: string | null): Promise<boolean> {
+    return this.#history.isOlder(commit, than);
   }
 
   /** A fresh disk announces the ring's commit without having it: of an older tip nothing is then sent. */
@@ -167,15 +152,6 @@ export class BranchFollower {
     }
   }
 
-  async #lastConverged(): Promise<string | undefined> {
-    const { database, root } = this.#options;
-    return (
-      (await database.readRef(convergedRef(this.#options.branch))) ??
-      (await root.current())?.commit ??
-      undefined
-    );
-  }
-
   /** Invariants 6 and 7: nothing below `manifests/` is read of a commit that may not be deployed. */
   async #verify(
     tip: string,
@@ -188,7 +164,7 @@ export class BranchFollower {
     const known = verified ?? served;
     if (known !== undefined && known !== tip && known !== served) {
       await this.#fetchCommits(tip, known);
-      await this.#refuseBehindRing(known, tip, 'this ring has verified');
+      await this.#refuseBehindRing(tip, () => this.#history.requireOfVerified(known, tip));
     }
     // After a rewind nothing is known of what leads to the tip.
     const isAhead =
@@ -217,29 +193,11 @@ export class BranchFollower {
   }
 
   /** The ring may have gone on since the branch was looked at; a server that lags is refused. */
-  async #refuseBehindRing(anchor: string | undefined, tip: string, what: string): Promise<void> {
+  async #refuseBehindRing(tip: string, require: () => Promise<void>): Promise<void> {
     try {
-      await this.#refuseRewind(anchor, tip, what);
+      await require();
     } catch (error) {
       throw (await this.observe()) === tip ? error : new OperationStopped('the branch moved on');
     }
-  }
-
-  /** Invariant 6: never to a commit that does not descend from the last one, unless told on the pod. */
-  async #refuseRewind(last: string | undefined, tip: string, what: string): Promise<void> {
-    const { database, log, allowRewind, branch } = this.#options;
-    if (last === undefined || last === tip || (await isAncestor(database, last, tip))) return;
-    if (allowRewind) {
-      log.warn('the branch was rewritten; following it, as --allow-rewind says', { last, tip });
-      return;
-    }
-    throw refused(
-      'branch-rewritten',
-      `${branch} is at ${tip}, which does not descend from ${last}, the commit that ${what}`,
-      {
-        hint: 'The branch was rewritten, or the server lags. To follow it, start the reconciler with --allow-rewind.',
-        details: { last, tip },
-      },
-    );
   }
 }

@@ -28,7 +28,8 @@ export async function lastGoodStatus(
   }
   const root = resolve(options.workingDirectory, options.root);
   const generation = await readCurrentGeneration(root).catch(() => undefined);
-  if (generation === undefined) return undefined;
+  const ring = options.ring ?? options.environment['RING_NAME'];
+  if (generation === undefined || generation.lock.ring !== ring) return undefined;
   const wrong = await findWrongModule(generation);
   if (wrong !== undefined) {
     log.error(`generation ${generation.number} does not serve either: ${wrong}`);

@@ -21,6 +21,7 @@ import type { ReconcilerParts } from './reconciler-parts.ts';
 import { recoverOperation, restoreLostEvents } from './recover-operation.ts';
 import { RingMembership } from './ring/ring-membership.ts';
 import { RingMemory } from './ring/ring-memory.ts';
+import { identityOf, requireOwnRing } from './root-identity.ts';
 import { seedRoot } from './seed-root.ts';
 import { readSigningOptions, type SigningFlags } from './signing-options.ts';
 import { StatusKeeper } from './status-keeper.ts';
@@ -45,6 +46,8 @@ export interface ReconcileOptions extends SigningFlags {
   readonly replica: string | undefined;
   readonly platformFile: string | undefined;
   readonly allowRewind: boolean;
+  /** Takes over a root of another ring, repository or branch. */
+  readonly adopt: boolean;
   readonly idleTimeoutMs: number;
   /** RINGLOCK_SSH_KEY_FILE when undefined. */
   readonly sshKey?: string | undefined;
@@ -117,6 +120,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     opened.push(audit);
     await recoverOperation(root, audit, log);
     await restoreLostEvents(root, audit, log);
+    await requireOwnRing({ ...settings, root, audit, log, now });
     await root.journal.compact();
     const outbox = createOutbox({
       directory: join(root.path, 'audit'),
@@ -141,7 +145,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     }
     const { ring, replica, branch } = settings;
     const identity = { ring, replica, branch, repository: remote.url };
-    await restoreAnchor(root.path, database, branch, log);
+    await restoreAnchor(root.path, database, (await identityOf(root))?.branch ?? branch, log);
     const status = await StatusKeeper.start(
       root,
       { ...identity, ringlock_version: options.version },
@@ -190,6 +194,7 @@ export async function readSettings(options: Omit<ReconcileOptions, 'nextLook'>) 
     branch: options.branch.replace(/^refs\/heads\//, ''),
     allowRewind: options.allowRewind,
     signing: await readSigningOptions(options, options),
+    adopt: options.adopt,
     platform: await readPlatformFile(options),
     contentCheckMs: options.contentCheckMs,
     skipMigrations: options.skipMigrations,

@@ -20,6 +20,8 @@ export interface ReconcilerSettings {
   readonly allowRewind: boolean;
   /** Who may deploy; undefined asks for no signatures. */
   readonly signing: SigningOptions | undefined;
+  /** Takes over a root of another ring, and goes on from another repository or branch. */
+  readonly adopt: boolean;
   /** The platform this image really is; undefined takes the lock's word. */
   readonly platform: string | undefined;
   /** How often every byte on disk is compared with its digest. */

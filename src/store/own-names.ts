@@ -16,6 +16,7 @@ const ownNames: Readonly<Record<string, 'directory' | 'file'>> = {
   'journal.jsonl': 'file',
   'switches.json': 'file',
   'status.json': 'file',
+  'root.json': 'file',
   'ring-memory.json': 'file',
   'outward.json': 'file',
   ring: 'directory',

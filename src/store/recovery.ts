@@ -11,6 +11,7 @@ import {
   statusPath,
   switchesPath,
 } from './layout.ts';
+import { rootFileName } from './root-file.ts';
 import { numbersEverShown } from './shown-before.ts';
 import { cleanStaging, retireDirectory } from './staging.ts';
 import { pointCurrentAt } from './switch-generation.ts';
@@ -31,7 +32,7 @@ export async function recoverRoot(
 ): Promise<void> {
   await cleanStaging(context);
   const files = [statusPath, switchesPath, journalPath].map((path) => basename(path(context.root)));
-  await removeUnfinished(context.root, [...files, 'ring-memory.json']);
+  await removeUnfinished(context.root, [...files, rootFileName, 'ring-memory.json']);
   const ofRing = ['ring-steps.json', 'notified', 'database-away-since'];
   await removeUnfinished(join(context.root, 'ring'), ofRing);
   await store.tidy();

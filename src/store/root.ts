@@ -27,6 +27,7 @@ import { makeDirectory } from './module-tree.ts';
 import { requireOwnNames } from './own-names.ts';
 import { takeRoot } from './owner.ts';
 import { recoverRoot, restoreLostCurrent } from './recovery.ts';
+import { type RootIdentity, readRootFile, requireKnownLayout, writeRootFile } from './root-file.ts';
 import { stageVersion } from './stage-version.ts';
 import { type RootStatus, writeStatus } from './status-file.ts';
 import { switchGeneration } from './switch-generation.ts';
@@ -96,6 +97,8 @@ export interface Root {
   findDrift(level: DriftLevel): Promise<ReadonlyMap<string, string>>;
   /** Shows again what was shown last when `current` has gone; returns its number when it had. */
   restoreCurrent(): Promise<number | undefined>;
+  /** The root is this ring's, repository's and branch's from now on. */
+  identify(identity: RootIdentity): Promise<void>;
   /** Replaces status.json. */
   writeStatus(status: RootStatus): Promise<void>;
   /** Removes what the rules do not keep and no unfinished operation needs. */
@@ -107,8 +110,8 @@ export interface Root {
 /**
  * Opens a root: makes its layout, takes sole ownership, and undoes what a killed process left.
  *
- * @throws RinglockError `root-owned`, `foreign-current`, `foreign-name`, `journal-damaged`, `disk-denied`
- *   and its like; see openModulesDirectory() for `inPlace`
+ * @throws RinglockError `root-owned`, `foreign-current`, `foreign-name`, `newer-layout`, `journal-damaged`,
+ *   `disk-denied` and its like; see openModulesDirectory() for `inPlace`
  */
 export async function openRoot(options: RootOptions): Promise<Root> {
   const path = await makeLayout(options.path);
@@ -125,6 +128,8 @@ export async function openRoot(options: RootOptions): Promise<Root> {
     const log = await SwitchLog.open(context);
     const journal = await openJournal(context);
     await recoverRoot(context, store, log, journal);
+    // A root of a version that wrote none; whose it is, its generation says.
+    if ((await readRootFile(path)) === undefined) await writeRootFile(context, undefined);
     const inPlace =
       options.inPlace === undefined
         ? undefined
@@ -145,6 +150,7 @@ async function makeLayout(asked: string): Promise<string> {
     await mkdir(asked, { recursive: true });
     const path = await realpath(asked);
     await requireOwnNames(path);
+    await requireKnownLayout(path);
     for (const part of [generationsPath, versionsPath, stagingPath, ownersPath]) {
       await makeDirectory(part(path));
     }
@@ -217,6 +223,10 @@ function rootOf(
     restoreCurrent: async () => {
       await context.requireOwned();
       return restoreLostCurrent(context, log, journal);
+    },
+    identify: async (identity) => {
+      await context.requireOwned();
+      await writeRootFile(context, identity);
     },
     writeStatus: (status) => writeStatus(context, status),
     collectGarbage: () => {

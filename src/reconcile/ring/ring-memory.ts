@@ -37,6 +37,13 @@ export interface VerifiedCommit {
   readonly key: string | null;
 }
 
+interface RingAnchor {
+  readonly commit: string;
+  readonly branch: string;
+  /** Absent from what a version before wrote. */
+  readonly repository?: string;
+}
+
 interface KnownTenants {
   readonly text: string;
   /** Aliases that the ring had then. */
@@ -68,8 +75,8 @@ export class RingMemory {
   }
 
   /**
-   * A file that is lost is an empty memory: Postgres or the next operation fills it. One that is broken is
-   * kept aside, since a hold may have been in it.
+   * A file that is lost is an empty memory: Postgres or the next operation fills it. One that is broken, or
+   * another ring's, is kept aside, since a hold may have been in it.
    */
   static async open(
     root: string,
@@ -78,11 +85,11 @@ export class RingMemory {
     log: Pick<Log, 'warn'>,
   ): Promise<RingMemory> {
     const path = join(root, fileName);
-    const records = await readRecords(path);
+    const records = await readRecords(path, ring);
     if (records !== undefined) return new RingMemory(path, ring, now, records);
     const to = await setAside(root, fileName, now());
     log.warn(
-      'ring-memory.json cannot be read; what the ring knows comes from Postgres, if at all',
+      'ring-memory.json is not to be read, or of another ring; what the ring knows comes from Postgres, if at all',
       {
         to,
       },
@@ -127,6 +134,16 @@ export class RingMemory {
     return this.#value<VerifiedCommit>('verified', branch);
   }
 
+  /** The same of whatever branch it went to last. */
+  get newestAnchor(): RingAnchor | undefined {
+    const anchors = [...this.#records.values()].filter(
+      ({ kind, value }) => kind === 'anchor' && value !== null,
+    );
+    const newest = anchors.sort((a, b) => (a.at < b.at ? 1 : -1))[0];
+    if (newest === undefined) return undefined;
+    return { ...(newest.value as Omit<RingAnchor, 'branch'>), branch: newest.key };
+  }
+
   /** The tenants.yaml whose events were fired last, and what was begun of the next one. */
   get tenants(): KnownTenants | undefined {
     return this.#value<KnownTenants>('tenants');
@@ -164,9 +181,10 @@ export class RingMemory {
     return this.#put('good', '', goodValue(good));
   }
 
-  moveAnchor(branch: string, commit: string): Promise<void> {
-    if (this.anchor(branch) === commit) return Promise.resolve();
-    return this.#put('anchor', branch, { commit });
+  moveAnchor(branch: string, commit: string, repository: string): Promise<void> {
+    const newest = this.newestAnchor;
+    if (newest?.branch === branch && newest.commit === commit) return Promise.resolve();
+    return this.#put('anchor', branch, { commit, repository });
   }
 
   moveVerified(branch: string, verified: VerifiedCommit): Promise<void> {
@@ -324,10 +342,14 @@ function isoTime(at: Date | string): string {
   return new Date(at).toISOString();
 }
 
-/** @returns undefined when the file is no memory */
-async function readRecords(path: string): Promise<ReadonlyMap<string, MemoryRecord> | undefined> {
+/** @returns undefined when the file is no memory, or that of another ring than the one given */
+async function readRecords(path: string, ring?: string): Promise<Records | undefined> {
   try {
-    const file = JSON.parse(await readFile(path, 'utf8')) as { records: MemoryRecord[] };
+    const file = JSON.parse(await readFile(path, 'utf8')) as {
+      readonly ring: string;
+      readonly records: MemoryRecord[];
+    };
+    if (ring !== undefined && file.ring !== ring) return undefined;
     return new Map(file.records.map((record) => [recordKey(record), record]));
   } catch (error) {
     if (isAbsent(error)) return new Map();
