@@ -5,7 +5,7 @@ import { isAncestor } from '../git/ancestry.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
 import type { Remote } from '../git/remote.ts';
 import type { Root } from '../store/root.ts';
-import type { RootIdentity } from '../store/root-file.ts';
+import { type RootIdentity, readRootFile } from '../store/root-file.ts';
 import { convergedRef } from './fetched-state.ts';
 import type { Log } from './log.ts';
 import { operatorEvent } from './operation-events.ts';
@@ -100,10 +100,9 @@ export class AllowedHistory {
   async markConverged(tip: string): Promise<'forward' | 'behind'> {
     const { database, memory, branch, root, remote } = this.#options;
     await database.writeRef(convergedRef(branch), tip);
-    const known = await identityOf(root);
-    if (known === undefined || known.repository === null || known.branch === null) {
-      await root.identify(this.#identity);
-    }
+    const file = await readRootFile(root.path);
+    const isWhole = [file?.ring, file?.repository, file?.branch].every((name) => name != null);
+    if (!isWhole) await root.identify(this.#identity);
     const anchor = memory.anchor(branch);
     // A server that lags shows the commit of before: the ring stays where it is.
     const isForward = anchor === undefined || (await this.isOlder(anchor, tip));
