@@ -63,4 +63,5 @@ await build({
 });
 mkdirSync('dist/assets', { recursive: true });
 copyFileSync('node_modules/sql.js/dist/sql-wasm.wasm', 'dist/assets/sql-wasm.wasm');
-chmodSync('dist/cli.js', 0o755);
+copyFileSync('src/pid1.sh', 'dist/pid1.sh');
+for (const program of ['cli.js', 'pid1.sh']) chmodSync(`dist/${program}`, 0o755);

@@ -1,6 +1,7 @@
 import { Command, Option } from 'clipanion';
 import * as t from 'typanion';
 import { badInput } from '../errors.ts';
+import { becomeReaper } from '../process-one.ts';
 import { jsonLog, textLog } from '../reconcile/log.ts';
 import {
   exitCodeOf,
@@ -186,6 +187,8 @@ export class ReconcileCommand extends BaseCommand {
     const log = this.json
       ? jsonLog({ write: (text) => stderr.write(text) }, fields)
       : textLog(stderr);
+    const warning = becomeReaper();
+    if (warning !== undefined && this.watch) log.warn(warning);
     let repairs: readonly Repair[] | undefined;
     const onRepaired = this.repair
       ? (done: readonly Repair[]) => {
