@@ -208,6 +208,8 @@ async function appendLine(
     await context.fault('append to the journal');
     const file = await open(path, 'a', 0o644);
     try {
+      // Whatever the umask: what only looks at a root may be another user.
+      if (bytes === 0) await file.chmod(0o644);
       await file.writeFile(line);
       await context.fault('sync the journal');
       await file.sync();

@@ -1,4 +1,3 @@
-import { mkdir, realpath } from 'node:fs/promises';
 import { badInput } from '../errors.ts';
 import type { Lock } from '../repo/lock.ts';
 import type { SourceFile } from '../source/module-source.ts';
@@ -28,6 +27,7 @@ import { requireOwnNames } from './own-names.ts';
 import { takeRoot } from './owner.ts';
 import { recoverRoot, restoreLostCurrent } from './recovery.ts';
 import { type RootIdentity, readRootFile, requireKnownLayout, writeRootFile } from './root-file.ts';
+import { makeRootDirectory } from './root-place.ts';
 import { stageVersion } from './stage-version.ts';
 import { type RootStatus, writeStatus } from './status-file.ts';
 import { switchGeneration } from './switch-generation.ts';
@@ -110,7 +110,7 @@ export interface Root {
 /**
  * Opens a root: makes its layout, takes sole ownership, and undoes what a killed process left.
  *
- * @throws RinglockError `root-owned`, `foreign-current`, `foreign-name`, `newer-layout`, `journal-damaged`,
+ * @throws RinglockError `root-owned`, `foreign-current`, `foreign-name`, `root-not-ours`, `newer-layout`, `journal-damaged`,
  *   `disk-denied` and its like; see openModulesDirectory() for `inPlace`
  */
 export async function openRoot(options: RootOptions): Promise<Root> {
@@ -147,8 +147,7 @@ export async function openRoot(options: RootOptions): Promise<Root> {
 
 async function makeLayout(asked: string): Promise<string> {
   try {
-    await mkdir(asked, { recursive: true });
-    const path = await realpath(asked);
+    const path = await makeRootDirectory(asked);
     await requireOwnNames(path);
     await requireKnownLayout(path);
     for (const part of [generationsPath, versionsPath, stagingPath, ownersPath]) {

@@ -99,6 +99,7 @@ for (const [what, files] of Object.entries({
     assert.deepEqual(readdirSync(root.path).sort(), [
       'generations',
       'owner',
+      'root.json',
       'staging',
       'versions',
     ]);
