@@ -47,7 +47,7 @@ describe('a root used with another branch', () => {
     rmSync(join(root, 'status.json'));
     const refused = await reconcileOnce({ repo, root }, ['--branch', 'release']);
     assert.equal(refused.code, 1, refused.stderr);
-    const where = 'the commit this root is at, on';
+    const where = 'the commit that this root is at, on';
     const says = `release is at ${other}, which does not descend from ${last}, ${where} main`;
     assert.ok(refused.stdout.includes(says), refused.stdout);
     assert.match(refused.stdout, /--adopt/);
@@ -81,7 +81,7 @@ describe('a root used with another branch', () => {
     const more = ['--branch', 'release', '--replica', 'second'];
     const refused = await reconcileOnce({ repo, root: fresh }, more, environment);
     assert.equal(refused.code, 1, refused.stderr);
-    assert.match(refused.stdout, /release is at .* the commit this ring is at, on main/);
+    assert.match(refused.stdout, /release is at .* the commit that this ring is at, on main/);
   });
 });
 
@@ -109,7 +109,7 @@ describe('a root used with another repository', () => {
     assert.equal(refused.code, 1, refused.stderr);
     assert.ok(refused.stdout.includes(`main of ${unrelated.path} is at`), refused.stdout);
     assert.ok(
-      refused.stdout.includes(`${commit}, the commit this root is at, on main of ${mirror}`),
+      refused.stdout.includes(`${commit}, the commit that this root is at, on main of ${mirror}`),
     );
     assert.deepEqual(filesServed(root), filesLockedAt(platform, commit, 'canary'));
   });

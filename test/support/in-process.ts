@@ -32,6 +32,8 @@ const defaults: Omit<ReconcileOptions, 'repository' | 'root' | 'ring'> = {
   replica: 'r0',
   platformFile: undefined,
   allowRewind: false,
+  adopt: false,
+  timeoutMs: 600_000,
   idleTimeoutMs: 30_000,
   contentCheckMs: 600_000,
   migrationsUrl: undefined,
