@@ -38,7 +38,7 @@ export interface ObjectDatabase extends ObjectReader {
    * @returns names of what was deleted
    */
   mend(): Promise<readonly string[]>;
-  /** Closes the packs that reading has opened; call it when an operation is over. */
+  /** Gives the memory of objects read before back; call it when an operation is over. */
   dropCaches(): void;
 }
 

@@ -43,9 +43,9 @@ export class ObjectLayers implements ObjectReader {
     this.#layers[0]?.close();
   }
 
-  /** Closes every pack, and forgets what was read. */
+  /** Forgets what was read; also while something is being read. */
   dropCaches(): void {
-    for (const layer of this.#layers) layer.close();
+    for (const layer of this.#layers) layer.forget();
   }
 
   async has(oid: string): Promise<boolean> {
@@ -127,6 +127,10 @@ class Layer {
 
   close(): void {
     for (const pack of this.#packs.values()) pack.close();
+  }
+
+  forget(): void {
+    for (const pack of this.#packs.values()) pack.forget();
   }
 
   async has(oid: string): Promise<boolean> {

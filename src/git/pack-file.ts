@@ -21,6 +21,8 @@ const trailerLength = 20;
 /** Below this, handing an object to another thread takes longer than inflating it. */
 const inflatedHere = 65_536;
 const cacheBytes = 16 * 1024 * 1024;
+/** zlib takes no smaller one. */
+const smallestChunk = 64;
 
 /**
  * Reads single objects from a pack on disk, each checked against its id. isomorphic-git reads a pack
@@ -58,6 +60,11 @@ export class PackFile {
   close(): void {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
+    this.forget();
+  }
+
+  /** Forgets what was read; also while something is being read. */
+  forget(): void {
     this.#offsets = undefined;
     this.#bases.clear();
     this.#basesBytes = 0;
@@ -150,8 +157,11 @@ function readDistance(entry: Buffer, start: number): { distance: number; end: nu
   return { distance, end };
 }
 
+/** Into a buffer of its own size: by default a few bytes would keep 16 KiB alive for as long as they live. */
 async function inflated(bytes: Buffer, size: number): Promise<Buffer> {
-  const content = size < inflatedHere ? inflateSync(bytes) : await inflateInBackground(bytes);
+  const options = { chunkSize: Math.max(smallestChunk, size + 1) };
+  const content =
+    size < inflatedHere ? inflateSync(bytes, options) : await inflateInBackground(bytes, options);
   if (content.length !== size) {
     throw new Error(`an object has ${content.length} bytes, expected ${size}`);
   }

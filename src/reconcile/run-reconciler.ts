@@ -5,6 +5,7 @@ import { type OutwardOptions, readReceivers } from '../outward/read-receivers.ts
 import { type HealthServer, serveHealth } from '../serve/health-server.ts';
 import type { Repair } from '../store/set-aside.ts';
 import type { RootStatus } from '../store/status-file.ts';
+import { giveMemoryBack } from './give-memory-back.ts';
 import { lastGoodStatus } from './last-good.ts';
 import type { Log } from './log.ts';
 import { type OpenReconciler, openReconciler, type ReconcileOptions } from './open-reconciler.ts';
@@ -80,7 +81,9 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
       await passOnce(signal);
       reporter.report();
       const isFull = status.current.last_error?.code === 'disk-full';
-      if (isFull || status.current.generation !== collectedFor) await collectGarbage(opened, log);
+      const isNew = status.current.generation !== collectedFor;
+      if (isFull || isNew) await collectGarbage(opened, log);
+      if (isNew && mode === 'watch') giveMemoryBack();
       collectedFor = status.current.generation;
     };
     const listening = listenForWishes(opened, options, trigger, log, ending.signal);

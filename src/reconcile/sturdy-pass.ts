@@ -32,6 +32,7 @@ async function passWithoutThrowing(
     // Its events have to be in the audit before the next operation may begin (invariant 3).
     await recoverOperation(root, audit, log);
     await reconciler.reconcile(signal);
+    database.dropCaches();
     const deleted = await database.mend();
     if (deleted.length === 0) return;
     log.warn('repo.git was damaged; what was is fetched again', { deleted });
