@@ -21,7 +21,7 @@ import {
 import { benchEnvironment, moduleName } from './support/platform-repository.ts';
 
 const commits = 30;
-const silent = { info: () => {}, warn: () => {}, error: () => {} };
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 /**
  * From a moved ref to a converged root, a tick on an unchanged branch, and the sidecar's memory.

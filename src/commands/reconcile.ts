@@ -1,8 +1,9 @@
+import { hostname } from 'node:os';
 import { Command, Option } from 'clipanion';
 import * as t from 'typanion';
 import { badInput } from '../errors.ts';
 import { becomeReaper } from '../process-one.ts';
-import { jsonLog, textLog } from '../reconcile/log.ts';
+import { openLog } from '../reconcile/log.ts';
 import {
   exitCodeOf,
   type ReconcileMode,
@@ -45,10 +46,14 @@ export class ReconcileCommand extends BaseCommand {
       With \`--allowed-signers\` or \`--gpg-keys\` the tip and every commit that changes manifests/ since
       the last verified one has to be signed by one of these keys.
 
-      Environment: RING_NAME, RINGLOCK_SSH_KEY_FILE, RINGLOCK_KNOWN_HOSTS_FILE, DATABASE_URL,
-      MIGRATIONS_DATABASE_URL, RINGLOCK_GIT_TOKEN, RINGLOCK_SSH_PASSPHRASE,
-      RINGLOCK_WEBHOOK_SIGNING_SECRET and RINGLOCK_STATUS_TOKEN; the latter six also as *_FILE, read
-      again when the file changes.
+      \`--listen\` serves \`/healthz\`, \`/readyz\`, \`/metrics\`, \`/api/status\` and, where
+      RINGLOCK_WEBHOOK_SECRET is set, \`POST /webhook\`, with which a forge has the ring look at its
+      branch at once.
+
+      Environment: RING_NAME, RINGLOCK_LOG_LEVEL, RINGLOCK_LOG_FORMAT, RINGLOCK_SSH_KEY_FILE,
+      RINGLOCK_KNOWN_HOSTS_FILE, DATABASE_URL, MIGRATIONS_DATABASE_URL, RINGLOCK_GIT_TOKEN,
+      RINGLOCK_SSH_PASSPHRASE, RINGLOCK_WEBHOOK_SECRET, RINGLOCK_WEBHOOK_SIGNING_SECRET and
+      RINGLOCK_STATUS_TOKEN; the latter seven also as *_FILE, read again when the file changes.
     `,
     examples: [
       [
@@ -98,7 +103,9 @@ export class ReconcileCommand extends BaseCommand {
     description: 'How long a pass may take to look, fetch and stage (30m).',
   });
   databaseUrl = Option.String('--database-url', { description: 'PostgreSQL for the audit.' });
-  listen = Option.String('--listen', { description: 'PORT or HOST:PORT of the health server.' });
+  listen = Option.String('--listen', {
+    description: 'PORT or HOST:PORT of probes, metrics, status and webhook.',
+  });
   seed = Option.String('--seed', { description: 'A baked lock and modules to start from.' });
   link = Option.String('--link', 'symlink', { description: 'symlink (default) or hardlink.' });
   strategy = Option.String('--strategy', 'generation', {
@@ -179,14 +186,25 @@ export class ReconcileCommand extends BaseCommand {
   pollOnly = Option.Boolean('--poll-only', false, {
     description: 'Keep no connection that hears what other replicas announce.',
   });
+  logFormat = Option.String('--log-format', {
+    description: 'text (default), or json: one document a line (default with --json).',
+  });
+  logLevel = Option.String('--log-level', {
+    description: 'debug, info, warn or error (default: RINGLOCK_LOG_LEVEL, else info).',
+  });
 
   async run(): Promise<number> {
     const options = this.#options();
-    const fields = { ring: options.ring ?? process.env['RING_NAME'], replica: options.replica };
+    const fields = {
+      ring: options.ring ?? process.env['RING_NAME'],
+      replica: options.replica ?? hostname(),
+    };
     const { stderr } = this.context;
-    const log = this.json
-      ? jsonLog({ write: (text) => stderr.write(text) }, fields)
-      : textLog(stderr);
+    const log = openLog(stderr, fields, {
+      format: this.logFormat ?? (this.json ? 'json' : undefined),
+      level: this.logLevel,
+      environment: process.env,
+    });
     const warning = becomeReaper();
     if (warning !== undefined && this.watch) log.warn(warning);
     let repairs: readonly Repair[] | undefined;

@@ -21,6 +21,8 @@ export interface TransportOptions {
   readonly retries?: number | undefined;
   /** The first wait of the exponential back-off; default 500. */
   readonly retryDelayMs?: number | undefined;
+  /** Counts requests and bytes, also of another transport with the same one. */
+  readonly traffic?: Traffic | undefined;
   /** The longest `Retry-After` that is waited for here; a longer one is the caller's. Default 15,000. */
   readonly maxRetryAfterMs?: number | undefined;
 }
@@ -33,7 +35,7 @@ const maxRedirects = 5;
 /** git's smart HTTP to one repository: authorised, never silent for long, with plain errors. */
 export class HttpTransport implements Transport {
   readonly display: string;
-  readonly traffic: Traffic = { requests: 0, bytes: 0 };
+  readonly traffic: Traffic;
   readonly #address: ReturnType<typeof parseRemoteAddress>;
   readonly #options: TransportOptions;
   readonly #dispatcher: Dispatcher;
@@ -46,6 +48,7 @@ export class HttpTransport implements Transport {
     this.display = this.#address.display;
     this.#base = this.#address.url.href;
     this.#options = options;
+    this.traffic = options.traffic ?? { requests: 0, bytes: 0 };
     this.#dispatcher = createDispatcher(options.idleTimeoutMs ?? 30_000);
   }
 

@@ -5,16 +5,20 @@ import { Application } from './application.ts';
 import type { BranchFollower, Target } from './branch-follower.ts';
 import type { Decision } from './decide.ts';
 import { endOpenChange, type OpenChangeParts } from './end-open-change.ts';
+import { logWith } from './log.ts';
 import {
   Operation,
   type OperationParts,
   type OperationResult,
   type PlannedOperation,
 } from './operation.ts';
+import { kindOf, outcomeOf, sayBegin } from './operation-account.ts';
 import type { OperationFacts } from './operation-events.ts';
+import { PhaseTimes } from './phase-times.ts';
 import { planOperation } from './plan-operation.ts';
 import type { ReconcilerParts, ReconcilerSettings } from './reconciler-parts.ts';
 import { OperationStopped, type RingTarget } from './ring/ring-operation.ts';
+import type { OperationOutcome } from './tally.ts';
 
 export interface HowToExecute {
   /** Whether a person asked for it on this pod. */
@@ -34,6 +38,7 @@ export class DecisionExecutor {
   #stop: AbortController | undefined;
   /** Asked for in this pass, before there was an operation to end. */
   #interruption: OperationStopped | undefined;
+  readonly #phases: PhaseTimes;
   /** The last one that did not come to its end: it was stopped, or failed. */
   #last: PlannedOperation | undefined;
 
@@ -45,6 +50,7 @@ export class DecisionExecutor {
   ) {
     this.#settings = settings;
     this.#parts = parts;
+    this.#phases = new PhaseTimes(parts.tally.phases);
     this.#branch = branch;
     this.#onNews = onNews;
   }
@@ -73,13 +79,15 @@ export class DecisionExecutor {
     resumed?: string,
   ): Promise<PlannedOperation> {
     const { isAsked, rebuild } = how;
+    const facts = this.#facts(target.actor, resumed);
+    const log = logWith(this.#parts.log, { operation: facts.operationId });
     return planOperation(
-      { ...this.#settings, ...this.#parts },
+      { ...this.#settings, ...this.#parts, log },
       {
         target,
         decision,
         rebuild,
-        facts: this.#facts(target.actor, resumed),
+        facts,
         isResumed: resumed !== undefined,
         isAsked,
         isBehind: await this.#isBehind(target),
@@ -106,7 +114,7 @@ export class DecisionExecutor {
     how: HowToExecute,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { root, membership, log, status, attempt } = this.#parts;
+    const { root, membership, status, attempt } = this.#parts;
     const { steps } = decision.plan;
     const open = root.journal.unfinished();
     const isResumed =
@@ -123,12 +131,16 @@ export class DecisionExecutor {
       await this.#rememberGood(decision, target);
       return false;
     }
+    const log = logWith(this.#parts.log, { operation: planned.facts.operationId });
+    sayBegin(log, planned, target, isResumed);
     const startedAt = this.#parts.now();
     await status.converging();
-    const { degraded } = await this.#runStoppable(target, planned, signal, (operation) =>
-      resumed?.gate === undefined
-        ? operation.run()
-        : operation.resume(decision.target, resumed, resumed.gate.baseline),
+    const { degraded } = await this.#counted(planned, isResumed, () =>
+      this.#runStoppable(target, planned, signal, (operation) =>
+        resumed?.gate === undefined
+          ? operation.run()
+          : operation.resume(decision.target, resumed, resumed.gate.baseline),
+      ),
     );
     if (planned.target === undefined) await this.#rememberGood(decision, target);
     else status.degradedBy(degraded);
@@ -143,6 +155,32 @@ export class DecisionExecutor {
     });
     if (await membership.sync()) this.#onNews();
     return true;
+  }
+
+  /** What an operation was, how it ended and how long it took. */
+  async #counted(
+    planned: PlannedOperation,
+    isResumed: boolean,
+    run: () => Promise<OperationResult>,
+  ): Promise<OperationResult> {
+    const { tally, now } = this.#parts;
+    const kind = kindOf(planned, isResumed);
+    const since = performance.now();
+    tally.running = { id: planned.facts.operationId, kind, since: now().toISOString() };
+    let outcome: OperationOutcome = 'committed';
+    try {
+      const result = await run();
+      for (const { action } of planned.plan.steps) tally.steps.add({ action });
+      return result;
+    } catch (error) {
+      outcome = outcomeOf(error);
+      throw error;
+    } finally {
+      this.#phases.end();
+      tally.running = undefined;
+      tally.operations.add({ kind, outcome });
+      tally.operationTimes.observe({ kind, outcome }, performance.now() - since);
+    }
   }
 
   /** Runs an operation that a newer commit, a person or another replica's news may end. */
@@ -206,7 +244,8 @@ export class DecisionExecutor {
     stop: AbortSignal,
   ): OperationParts {
     const signal = AbortSignal.any([ending, stop]);
-    const { root, audit, log, now, remote, membership, status, attempt } = this.#parts;
+    const { root, audit, now, remote, membership, status, attempt } = this.#parts;
+    const log = logWith(this.#parts.log, { operation: planned.facts.operationId });
     const { application: options, branch } = this.#settings;
     return {
       root,
@@ -222,12 +261,15 @@ export class DecisionExecutor {
           target,
           ...how,
           isOlder: (commit) => this.#branch.isOlder(commit, target.commit),
+          log,
           signal,
           ending,
         }),
-      onPhase: async (phase, operation) => {
+      onPhase: (phase, operation) => {
         if (phase !== 'prepare') attempt.goOn();
-        await status.phase(phase, operation);
+        this.#phases.begin(phase);
+        log.debug(`phase: ${phase}`, { ring_operation: operation });
+        return status.phase(phase, operation);
       },
       signal,
       ending,
@@ -240,9 +282,10 @@ export class DecisionExecutor {
     signal: AbortSignal,
   ): OpenChangeParts {
     const facts = this.#facts(actor, operationId);
+    const log = logWith(this.#parts.log, { operation: operationId });
     const rejoin: OpenChangeParts['rejoin'] = (target) =>
       this.#parts.membership.rejoin({ target, signal, ending: signal });
-    return { ...this.#settings, ...this.#parts, settings, facts, signal, rejoin };
+    return { ...this.#settings, ...this.#parts, log, settings, facts, signal, rejoin };
   }
 
   #facts(actor: Actor, operationId: string = uuidv7()): OperationFacts {

@@ -25,6 +25,8 @@ import { identityOf, requireOwnRing } from './root-identity.ts';
 import { seedRoot } from './seed-root.ts';
 import { readSigningOptions, type SigningFlags } from './signing-options.ts';
 import { StatusKeeper } from './status-keeper.ts';
+import { Tally } from './tally.ts';
+import { timedRemote } from './timed-remote.ts';
 
 /** What a reconciler is told, as its flags and environment say it. */
 export interface ReconcileOptions extends SigningFlags {
@@ -86,6 +88,7 @@ export interface OpenReconciler {
   readonly status: StatusKeeper;
   readonly outbox: Outbox;
   readonly membership: RingMembership;
+  readonly tally: Tally;
   readonly databaseUrl: () => Promise<string | undefined>;
   close(): Promise<void>;
 }
@@ -130,13 +133,16 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     await setAsideDatabaseFile(root.path, now(), log);
     const database = await openObjectDatabase(join(root.path, 'repo.git'));
     const attempt = new Attempt(options.timeoutMs);
-    const remote = openRemote(repositoryOf(options), database, {
+    const tally = new Tally();
+    const plainRemote = openRemote(repositoryOf(options), database, {
       token: () => readSecret('RINGLOCK_GIT_TOKEN', options.environment),
       tokenSource: 'RINGLOCK_GIT_TOKEN',
       idleTimeoutMs: options.idleTimeoutMs,
       ssh: sshOptions(options, log),
       signal: () => attempt.signal,
+      traffic: tally.traffic,
     });
+    const remote = timedRemote(plainRemote, tally.requests);
     opened.push(remote);
     if (options.seed !== undefined && (await root.current()) === undefined) {
       const directory = resolve(options.workingDirectory, options.seed);
@@ -171,9 +177,10 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     const { nextLook } = options;
     const reconciler = new Reconciler(settings, {
       ...{ root, database, remote, sourcesFor, audit, outbox, status },
-      ...{ membership, attempt, migrationsUrl, nextLook, log, now },
+      ...{ membership, attempt, migrationsUrl, nextLook, log, now, tally },
     });
-    return { reconciler, root, audit, database, status, outbox, membership, databaseUrl, close };
+    const open = { reconciler, root, audit, database, status, outbox, membership };
+    return { ...open, tally, databaseUrl, close };
   } catch (error) {
     await close();
     throw diskFailed(error, root.path);

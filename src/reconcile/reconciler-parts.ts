@@ -11,6 +11,7 @@ import type { Log } from './log.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
 import type { SigningOptions } from './signed-history.ts';
 import type { StatusKeeper } from './status-keeper.ts';
+import type { Tally } from './tally.ts';
 
 export interface ReconcilerSettings {
   readonly ring: string;
@@ -48,5 +49,6 @@ export interface ReconcilerParts {
   /** Until the branch should be looked at again; undefined when one pass is all there is. */
   readonly nextLook: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly log: Log;
+  readonly tally: Tally;
   readonly now: () => Date;
 }

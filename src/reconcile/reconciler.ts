@@ -133,8 +133,9 @@ export class Reconciler {
     drift: Promise<Drift>,
     signal: AbortSignal,
   ): Promise<'done' | 'again'> {
-    const { status, log } = this.#parts;
+    const { status, log, tally } = this.#parts;
     this.#isDirty = true;
+    tally.failures.add({ code: failure.code });
     log[failure.exitCode === 3 ? 'error' : 'warn'](failure.message, { code: failure.code });
     if (failure.code === 'turned-back') {
       await this.#rememberFailure(failure);
@@ -157,6 +158,7 @@ export class Reconciler {
     const isSettled = tip === this.#convergedTip && !this.#isDirty && !status.current.degraded;
     if (isSettled && (await drift).size === 0) {
       await status.unchanged(tip);
+      this.#synced();
       void membership.syncNowAndThen(() => this.heardNews());
       return 'done';
     }
@@ -184,6 +186,7 @@ export class Reconciler {
     await this.#lookAtHealth(target.committed.settings, signal);
     const verified = target.verification && membership.memory.verified(this.#settings.branch);
     await status.converged(tip, await root.current(), verified);
+    this.#synced();
     await upkeep(
       { ...this.#settings, ...this.#parts, branch: this.#branch },
       {
@@ -203,6 +206,11 @@ export class Reconciler {
     if (verification === undefined) return;
     const facts = this.#facts({ name: 'ringlock', commit });
     await this.#parts.audit.append(trustEvents(facts, verification));
+  }
+
+  /** The branch was seen, and the root is as its lock says. */
+  #synced(): void {
+    this.#parts.tally.lastSync = this.#parts.now().getTime();
   }
 
   /** With the database away a person's hold is obeyed by itself: the rest of a plan may have to wait. */
@@ -245,12 +253,13 @@ export class Reconciler {
 
   /** Links at every tick, every byte now and then. */
   async #findDrift(): Promise<Drift> {
-    const { root, now, log } = this.#parts;
+    const { root, now, log, tally } = this.#parts;
     // A clock that jumped back must not put the next check off for as long.
     const elapsed = Math.abs(now().getTime() - this.#lastContentCheck);
     const due = elapsed >= this.#settings.contentCheckMs;
     const drift = await root.findDrift(due ? 'content' : 'links');
     if (due) this.#lastContentCheck = now().getTime();
+    tally.drift = drift;
     for (const [alias, what] of drift) log.warn(`${alias} drifted: ${what}`);
     return drift;
   }
@@ -280,6 +289,7 @@ export class Reconciler {
     status.remembers(memory, this.#settings.branch, decision.desired.held);
     const how = { isAsked: this.#isAsked, rebuild: drift.get(generationDrift) };
     const isExecuted = await this.#executor.execute(target, decision, how, signal);
+    if (isExecuted) this.#parts.tally.drift = new Map();
     return { ...decision, isExecuted };
   }
 
@@ -297,7 +307,7 @@ export class Reconciler {
     signal: AbortSignal,
     isAgain = false,
   ): Promise<void> {
-    const { root, log, status, membership } = this.#parts;
+    const { root, log, status, membership, tally } = this.#parts;
     try {
       const current = await root.current();
       if (current === undefined) return;
@@ -315,7 +325,8 @@ export class Reconciler {
     } catch (error) {
       if (signal.aborted) return;
       const failure = asRinglockError(error);
-      log.error(`repair failed: ${failure.message}`);
+      tally.failures.add({ code: failure.code });
+      log.error(`repair failed: ${failure.message}`, { code: failure.code });
       // Its versions are known as failed from here on: there may be more to do.
       if (failure.code === 'turned-back' && !isAgain) {
         await this.#goOnWithoutCommit(found, signal, true);

@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import { createSqliteMirror, isSqliteWhole, type SqliteMirror } from '../audit/sqlite-mirror.ts';
 import { environmentFailed } from '../errors.ts';
 import { type OutwardOptions, readReceivers } from '../outward/read-receivers.ts';
-import { type HealthServer, serveHealth } from '../serve/health-server.ts';
+import { coalesced } from '../serve/coalesced.ts';
+import type { ObservedServer } from '../serve/server.ts';
+import { readWebhookSecrets } from '../serve/webhook-secrets.ts';
 import type { Repair } from '../store/set-aside.ts';
 import type { RootStatus } from '../store/status-file.ts';
 import { giveMemoryBack } from './give-memory-back.ts';
@@ -10,6 +12,7 @@ import { lastGoodStatus } from './last-good.ts';
 import type { Log } from './log.ts';
 import { type OpenReconciler, openReconciler, type ReconcileOptions } from './open-reconciler.ts';
 import { watchRequests } from './operator-requests.ts';
+import { PassClock } from './pass-clock.ts';
 import { PassPace } from './pass-pace.ts';
 import { handleSignals, outliveClosedOutput } from './process-signals.ts';
 import { repairRoot } from './repair-root.ts';
@@ -18,6 +21,7 @@ import type { StatusKeeper } from './status-keeper.ts';
 import { sturdyPass } from './sturdy-pass.ts';
 import { type TellOutside, tellOutside } from './tell-outside.ts';
 import { Trigger, watch } from './watch.ts';
+import { watchedPass } from './watched-pass.ts';
 
 export type ReconcileMode = 'once' | 'init' | 'watch';
 
@@ -35,6 +39,9 @@ export interface RunOptions extends Omit<ReconcileOptions, 'nextLook'>, OutwardO
   /** Where the health server listens; undefined starts none. */
   readonly listen: string | undefined;
 }
+
+/** Webhooks that come closer together make one pass. */
+const webhooksActEveryMs = 1_000;
 
 /** How long the end of a process waits for Postgres and the outside to take what is left. */
 const lastDeliveryMs = 5_000;
@@ -63,18 +70,17 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
     return serving;
   }
   const removeHandlers = handleSignals(ending, trigger, log);
-  let server: HealthServer | undefined;
+  const clock = new PassClock();
+  let server: ObservedServer | undefined;
   let outside: TellOutside | undefined;
   try {
     const { status } = opened;
+    sayStart(opened, options, log);
     outside = await tellOutside(receivers, opened, log);
-    if (options.listen !== undefined) {
-      server = await serveHealth(options.listen, () => status.current);
-      log.info('listening', { url: server.url });
-    }
+    server = await listen(opened, options, clock, trigger, log);
     const reporter = new Reporter(opened, log);
     if (!(await isSqliteWhole(join(opened.root.path, 'audit')))) reporter.refreshSqlite();
-    const passOnce = sturdyPass(opened, log);
+    const passOnce = watchedPass(sturdyPass(opened, log), { ...opened, clock }, log);
     let collectedFor: number | null = null;
     const pass = async (signal: AbortSignal) => {
       status.passBegins();
@@ -88,7 +94,11 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
     };
     const listening = listenForWishes(opened, options, trigger, log, ending.signal);
     const pace = new PassPace(options);
-    const next = () => nextPass(pace, status, log);
+    const next = async () => {
+      const ms = await nextPass(pace, status, log);
+      if (ms !== undefined) clock.ended(ms);
+      return ms;
+    };
     await watch(pass, next, () => pace.wake(), trigger, ending.signal);
     ending.abort();
     await listening;
@@ -136,6 +146,43 @@ function refuseToGoOn({ gaveUpAfter }: PassPace, { last_error }: RootStatus): vo
     `nothing serves after ${gaveUpAfter} attempts, given up as --max-failures says: ${message}`,
     { ...(hint !== undefined && { hint }) },
   );
+}
+
+/** What a log begins with: whose it is, and what it follows. */
+function sayStart({ status, root }: OpenReconciler, options: RunOptions, log: Log): void {
+  const { repository, branch, generation, ringlock_version } = status.current;
+  const { mode, intervalMs } = options;
+  const every = mode === 'watch' ? { interval_s: intervalMs / 1000 } : {};
+  const what = { version: ringlock_version, mode, ...every, repository, branch };
+  log.info('ringlock reconcile', { ...what, root: root.path, generation });
+}
+
+/** Loaded only where somebody may ask. */
+async function listen(
+  { status, tally, root, membership }: OpenReconciler,
+  { listen: address, environment }: RunOptions,
+  clock: PassClock,
+  trigger: Trigger,
+  log: Log,
+): Promise<ObservedServer | undefined> {
+  if (address === undefined) return undefined;
+  const { serveObserved } = await import('../serve/server.ts');
+  const { memory } = membership;
+  const observed = { status: () => status.current, memory, tally, clock, root: root.path };
+  const look = coalesced(() => {
+    trigger.fire();
+    // The others are told by the pass that finds a new commit; this one may have found it before.
+    void membership.announce();
+  }, webhooksActEveryMs);
+  const server = await serveObserved(address, observed, {
+    secrets: () => readWebhookSecrets(environment),
+    branch: status.current.branch,
+    look,
+    answers: tally.webhooks,
+    log,
+  });
+  log.info('listening', { url: server.url });
+  return server;
 }
 
 /** Hears a person on this pod and, where there is a database, the ring's other replicas. */

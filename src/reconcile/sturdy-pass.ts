@@ -4,7 +4,10 @@ import type { Log } from './log.ts';
 import type { OpenReconciler } from './open-reconciler.ts';
 import { recoverOperation } from './recover-operation.ts';
 
-type Parts = Pick<OpenReconciler, 'reconciler' | 'root' | 'audit' | 'database' | 'status'>;
+type Parts = Pick<
+  OpenReconciler,
+  'reconciler' | 'root' | 'audit' | 'database' | 'status' | 'tally'
+>;
 
 /**
  * A pass that a failing disk does not end: what it left half-done before is finished first, what is
@@ -22,7 +25,7 @@ export function sturdyPass(parts: Parts, log: Log): (signal: AbortSignal) => Pro
 }
 
 async function passWithoutThrowing(
-  { reconciler, root, audit, database, status }: Parts,
+  { reconciler, root, audit, database, status, tally }: Parts,
   log: Log,
   signal: AbortSignal,
 ): Promise<void> {
@@ -41,6 +44,7 @@ async function passWithoutThrowing(
     if (signal.aborted) return;
     const failure = diskFailed(error, root.path);
     if (!(failure instanceof RinglockError) || failure.exitCode !== 3) throw failure;
+    tally.failures.add({ code: failure.code });
     log.error(failure.message, { code: failure.code });
     await status.fail(failure);
   }

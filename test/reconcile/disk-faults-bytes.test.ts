@@ -27,7 +27,7 @@ import {
 } from '../support/damaged-root.ts';
 import { filesServed, reconcileOnce } from '../support/deploy.ts';
 
-const silent = { info: () => {}, warn: () => {}, error: () => {} };
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 describe('damage at any byte', { concurrency: 2 }, () => {
   const file = fileContext();

@@ -42,6 +42,8 @@ export interface JoinRequest {
   readonly isOlder: (commit: string) => Promise<boolean>;
   /** Whether this replica has switched to the target already. */
   readonly isSwitched: boolean;
+  /** Of the operation. */
+  readonly log: Log;
   readonly signal: AbortSignal;
   /** The process ends. */
   readonly ending: AbortSignal;
@@ -122,8 +124,8 @@ export class RingMembership {
    * @throws RinglockError `database-unreachable`, `ring-ahead`, …
    */
   async join(request: JoinRequest): Promise<RingOperation> {
-    const { target, hasRingWork, isOlder, isSwitched, signal, ending } = request;
-    const { ring, replica, log, directory, isShared, memory } = this.#options;
+    const { target, hasRingWork, isOlder, isSwitched, log, signal, ending } = request;
+    const { ring, replica, directory, isShared, memory } = this.#options;
     const databaseUrl = await this.#options.databaseUrl();
     const isShadow = databaseUrl !== undefined;
     const alone = { directory, isShared, memory, isShadow, signal, ending };
