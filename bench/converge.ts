@@ -1,16 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { openObjectDatabase } from '../src/git/object-database.ts';
 import { openRemote } from '../src/git/open-remote.ts';
 import { openReconciler, type ReconcileOptions } from '../src/reconcile/open-reconciler.ts';
-import { readStatus } from '../src/store/status-file.ts';
 import { startGitServer } from '../test/support/git-server.ts';
 import {
   type BenchRow,
-  cliPath,
   medianMs,
   quantile,
   ringlock,
@@ -18,13 +14,13 @@ import {
   showMs,
   timeRow,
 } from './support/measure.ts';
-import { benchEnvironment, moduleName } from './support/platform-repository.ts';
+import { moduleName } from './support/platform-repository.ts';
 
 const commits = 30;
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 /**
- * From a moved ref to a converged root, a tick on an unchanged branch, and the sidecar's memory.
+ * From a moved ref to a converged root, and a tick on an unchanged branch.
  *
  * @param repository the large platform; commits are made in it
  */
@@ -35,8 +31,7 @@ export async function benchConverge(repository: string): Promise<BenchRow[]> {
   try {
     commitLocks(repository);
     run(directory, 'git', ['clone', '-q', '--bare', repository, 'platform.git']);
-    const rows = await convergeRows(repository, directory, url);
-    return [...rows, await memoryRow(directory, url)];
+    return await convergeRows(repository, directory, url);
   } finally {
     await server.close();
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
@@ -115,36 +110,6 @@ async function lsRefsMs(url: string): Promise<number> {
     await remote.close();
     rmSync(database.gitdir, { recursive: true, force: true });
   }
-}
-
-/** Resident memory of the built sidecar, some ticks after it has installed everything. */
-async function memoryRow(directory: string, url: string): Promise<BenchRow> {
-  const root = join(directory, 'watched');
-  const args = ['reconcile', '--watch', '--repo', url, '--ring', 'canary', '--interval', '200ms'];
-  const child: ChildProcess = spawn(process.execPath, [cliPath, ...args, '--root', root], {
-    env: benchEnvironment,
-    stdio: 'ignore',
-  });
-  const ended = new Promise((resolve) => child.once('close', resolve));
-  try {
-    while ((await readStatus(root).catch(() => undefined))?.state !== 'converged') await sleep(100);
-    const afterInstall = residentMegabytes(child.pid);
-    await sleep(10_000);
-    const steady = residentMegabytes(child.pid);
-    return unfloored(
-      'sidecar memory, 10,000 files',
-      `${steady} MB steady, ${afterInstall} MB just after installing`,
-      '< 100 MB steady',
-    );
-  } finally {
-    child.kill('SIGTERM');
-    await ended;
-  }
-}
-
-function residentMegabytes(pid: number | undefined): number {
-  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Math.round(Number(kilobytes) / 1000);
 }
 
 function optionsFor(repository: string, root: string): ReconcileOptions {

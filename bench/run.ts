@@ -7,6 +7,7 @@ import { benchConverge } from './converge.ts';
 import { benchFetch } from './fetch.ts';
 import { benchHook } from './hook.ts';
 import { benchLock } from './lock.ts';
+import { benchMemory } from './memory.ts';
 import { benchPlan } from './plan.ts';
 import { benchStart } from './start.ts';
 import type { BenchRow } from './support/measure.ts';
@@ -20,6 +21,7 @@ const benches: Readonly<Record<string, (repository: string) => Promise<BenchRow[
   hook: benchHook,
   fetch: benchFetch,
   converge: benchConverge,
+  memory: benchMemory,
 };
 
 const wanted = process.argv.slice(2);

@@ -2,7 +2,7 @@ import { RinglockError } from '../errors.ts';
 import { firstMissingBelow } from '../git/completeness.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
 import type { Remote } from '../git/remote.ts';
-import type { ModuleSource } from './module-source.ts';
+import type { ModuleSource, WantedModule } from './module-source.ts';
 import { moduleLabel, readModuleTree } from './module-tree.ts';
 
 export interface GitSourceOptions {
@@ -10,6 +10,10 @@ export interface GitSourceOptions {
   /** Trees of versions installed now: what a new version shares with them is not fetched again. */
   readonly have?: readonly string[];
 }
+
+/** A pack is indexed in memory: its size is what the first install of a large platform would need. */
+const batchBytes = 8 * 1024 * 1024;
+const batchFiles = 4_000;
 
 /** Modules from the git server, by exactly the tree that the lock names. */
 export function gitSource(
@@ -30,10 +34,12 @@ export function gitSource(
   return {
     name: 'git',
     prefetch: async (modules) => {
-      const trees = modules.map(({ entry }) => entry.tree).filter((tree) => tree !== null);
-      if (await fetch(trees)) return;
-      // One that the server lacks fails the request for all.
-      for (const tree of trees) await fetch([tree]);
+      for (const batch of inBatches(modules)) {
+        const trees = batch.map(({ entry }) => entry.tree).filter((tree) => tree !== null);
+        if (await fetch(trees)) continue;
+        // One that the server lacks fails the request for all.
+        for (const tree of trees) await fetch([tree]);
+      }
     },
     read: async (module) => {
       const { tree } = module.entry;
@@ -43,4 +49,23 @@ export function gitSource(
       return readModuleTree(database, tree, moduleLabel(module), maxFiles);
     },
   };
+}
+
+/** As few as stay below the limits by what the lock says, a larger module by itself. */
+function* inBatches(modules: readonly WantedModule[]): Generator<readonly WantedModule[]> {
+  let batch: WantedModule[] = [];
+  let bytes = 0;
+  let files = 0;
+  for (const module of modules) {
+    const { size_bytes, file_count } = module.entry;
+    const isFull = bytes + size_bytes > batchBytes || files + file_count > batchFiles;
+    if (isFull && batch.length > 0) {
+      yield batch;
+      [batch, bytes, files] = [[], 0, 0];
+    }
+    batch.push(module);
+    bytes += size_bytes;
+    files += file_count;
+  }
+  if (batch.length > 0) yield batch;
 }
