@@ -1,4 +1,4 @@
-import type { Traffic } from '../git/http-transport.ts';
+import type { Traffic } from '../git/transport.ts';
 import { Counts, Durations } from './counts.ts';
 
 /** What an operation was for. */

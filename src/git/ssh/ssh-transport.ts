@@ -19,6 +19,8 @@ export interface SshOptions {
   readonly warn?: ((message: string) => void) | undefined;
   /** How long the server may stay silent, and a connection may take; default 30,000. */
   readonly idleTimeoutMs?: number | undefined;
+  /** Counts requests and bytes, also of another transport with the same one. */
+  readonly traffic?: Traffic | undefined;
   /** How long a connection is kept that nothing is asked on; default 2,000. */
   readonly lingerMs?: number | undefined;
 }
@@ -30,7 +32,7 @@ export interface SshOptions {
  */
 export class SshTransport implements Transport {
   readonly display: string;
-  readonly traffic: Traffic = { requests: 0, bytes: 0 };
+  readonly traffic: Traffic;
   readonly #address: SshAddress;
   readonly #knownHostsFile: string;
   readonly #readKey: () => Promise<PrivateKey>;
@@ -48,6 +50,7 @@ export class SshTransport implements Transport {
   /** @throws RinglockError `unsupported-url`, `ssh-key-not-given`, `known-hosts-not-given` */
   constructor(url: string, options: SshOptions) {
     const { keyFile, knownHostsFile, passphrase = async () => undefined, warn } = options;
+    this.traffic = options.traffic ?? { requests: 0, bytes: 0 };
     this.#address = parseSshAddress(url);
     this.display = this.#address.display;
     if (keyFile === undefined) {
