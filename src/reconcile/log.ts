@@ -87,7 +87,7 @@ function jsonLog(stream: DestinationStream, base: LogFields, level: LogLevel): L
 }
 
 /** `time level message field=value …`, for a person. */
-function textLog(stream: { write(text: string): unknown }, level: LogLevel): Log {
+export function textLog(stream: { write(text: string): unknown }, level: LogLevel = 'info'): Log {
   const line =
     (name: LogLevel) =>
     (message: string, fields: LogFields = {}) => {
