@@ -2,6 +2,7 @@ import { openReconciler, type ReconcileOptions } from '../../src/reconcile/open-
 import { exitCodeOf } from '../../src/reconcile/run-reconciler.ts';
 import type { RootStatus } from '../../src/store/status-file.ts';
 import type { ReconcileArguments } from './deploy.ts';
+import { defaultOptions } from './reconcile-options.ts';
 
 /**
  * One pass of the real reconciler in this process: as `reconcile --once`, but for what follows the pass
@@ -12,8 +13,11 @@ export async function passInProcess(
   more: Partial<ReconcileOptions> = {},
 ): Promise<{ readonly code: number; readonly status: RootStatus }> {
   const silent = () => {};
-  const log = { info: silent, warn: silent, error: silent };
-  const opened = await openReconciler({ ...defaults, repository: repo, root, ring, ...more }, log);
+  const log = { debug: silent, info: silent, warn: silent, error: silent };
+  const opened = await openReconciler(
+    { ...defaultOptions, repository: repo, root, ring, ...more },
+    log,
+  );
   try {
     const status = await opened.reconciler.reconcile(new AbortController().signal);
     await opened.root.collectGarbage();
@@ -22,31 +26,3 @@ export async function passInProcess(
     await opened.close();
   }
 }
-
-const defaults: Omit<ReconcileOptions, 'repository' | 'root' | 'ring'> = {
-  workingDirectory: '/',
-  branch: 'main',
-  databaseUrl: undefined,
-  seed: undefined,
-  link: 'symlink',
-  replica: 'r0',
-  platformFile: undefined,
-  allowRewind: false,
-  adopt: false,
-  timeoutMs: 600_000,
-  idleTimeoutMs: 30_000,
-  contentCheckMs: 600_000,
-  migrationsUrl: undefined,
-  skipMigrations: false,
-  healthUrl: undefined,
-  notifyUrl: undefined,
-  notifyCommand: undefined,
-  replicas: 1,
-  ringState: undefined,
-  databaseGraceMs: 60_000,
-  nextLook: undefined,
-  keepGenerations: 10,
-  retainForMs: 86_400_000,
-  environment: {},
-  version: 'test',
-};

@@ -12,6 +12,7 @@ import { watchedPass } from '../../src/reconcile/watched-pass.ts';
 import { serveObserved } from '../../src/serve/server.ts';
 import type { RootStatus } from '../../src/store/status-file.ts';
 import { onEnd } from './cleanup.ts';
+import { defaultOptions } from './reconcile-options.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 export interface LogLine {
@@ -91,32 +92,6 @@ function recordingLog(lines: LogLine[]): Log {
 
 function options(t: TestContext, repository: string): ReconcileOptions {
   const directory = temporaryDirectory(t, 'sidecar');
-  return {
-    repository,
-    ring: 'canary',
-    root: join(directory, 'root'),
-    workingDirectory: directory,
-    branch: 'main',
-    databaseUrl: undefined,
-    seed: undefined,
-    link: 'symlink',
-    replica: 'r0',
-    platformFile: undefined,
-    allowRewind: false,
-    idleTimeoutMs: 30_000,
-    contentCheckMs: 0,
-    migrationsUrl: undefined,
-    skipMigrations: false,
-    healthUrl: undefined,
-    notifyUrl: undefined,
-    notifyCommand: undefined,
-    replicas: 1,
-    ringState: undefined,
-    databaseGraceMs: 60_000,
-    nextLook: undefined,
-    keepGenerations: 10,
-    retainForMs: 86_400_000,
-    environment: {},
-    version: 'test',
-  };
+  const root = join(directory, 'root');
+  return { ...defaultOptions, repository, ring: 'canary', root, contentCheckMs: 0 };
 }

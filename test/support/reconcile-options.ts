@@ -1,0 +1,30 @@
+import type { ReconcileOptions } from '../../src/reconcile/open-reconciler.ts';
+
+/** What a pod is told that says no more than it must. */
+export const defaultOptions: Omit<ReconcileOptions, 'repository' | 'root' | 'ring'> = {
+  workingDirectory: '/',
+  branch: 'main',
+  databaseUrl: undefined,
+  seed: undefined,
+  link: 'symlink',
+  replica: 'r0',
+  platformFile: undefined,
+  allowRewind: false,
+  adopt: false,
+  timeoutMs: 600_000,
+  idleTimeoutMs: 30_000,
+  contentCheckMs: 600_000,
+  migrationsUrl: undefined,
+  skipMigrations: false,
+  healthUrl: undefined,
+  notifyUrl: undefined,
+  notifyCommand: undefined,
+  replicas: 1,
+  ringState: undefined,
+  databaseGraceMs: 60_000,
+  nextLook: undefined,
+  keepGenerations: 10,
+  retainForMs: 86_400_000,
+  environment: {},
+  version: 'test',
+};
