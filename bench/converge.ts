@@ -114,7 +114,8 @@ async function lsRefsMs(url: string): Promise<number> {
 
 function optionsFor(repository: string, root: string): ReconcileOptions {
   return {
-    repository,
+    repositories: [repository],
+    caFile: undefined,
     ring: 'canary',
     root,
     workingDirectory: root,

@@ -1,4 +1,5 @@
 import { Builtins, Cli, type CommandClass, UsageError } from 'clipanion';
+import { redact } from './redaction.ts';
 
 /** Every command by its path, loaded only when it is called. */
 const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
@@ -57,7 +58,7 @@ export async function runCommandLine(argv: readonly string[], version: string): 
     return await cli.run(cli.process(args.length === 0 ? ['--help'] : args));
   } catch (error) {
     if (!(error instanceof UsageError || isUnknownSyntax(error))) throw error;
-    process.stderr.write(cli.error(error, { colored: false }));
+    process.stderr.write(redact(cli.error(error, { colored: false })));
     return 2;
   }
 }

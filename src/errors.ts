@@ -1,3 +1,5 @@
+import { redact, redactValues } from './redaction.ts';
+
 /**
  * How a command ends: 0 done, 1 a check failed or a change was refused, 2 bad usage or input,
  * 3 the environment failed (network, registry, database, disk).
@@ -14,7 +16,7 @@ export interface RinglockErrorOptions {
 
 /**
  * The one error class of ringlock: everything a caller can act on carries a stable `code`.
- * Messages name the file, the value found and the value expected.
+ * Messages name the file, the value found and the value expected; no secret stays in one.
  */
 export class RinglockError extends Error {
   override readonly name = 'RinglockError';
@@ -29,11 +31,11 @@ export class RinglockError extends Error {
     message: string,
     options: RinglockErrorOptions = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(redact(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.exitCode = exitCode;
-    this.hint = options.hint;
-    this.details = options.details;
+    this.hint = options.hint === undefined ? undefined : redact(options.hint);
+    this.details = redactValues(options.details);
   }
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { badInput, environmentFailed, RinglockError } from '../errors.ts';
-import { redact } from '../redaction.ts';
+import { registerSecret } from '../redaction.ts';
 
 export interface DatabaseOptions {
   /** Milliseconds to wait for a connection (default 5,000). */
@@ -73,7 +73,7 @@ export async function endClient(client: pg.Client): Promise<void> {
 const endWithinMs = 2_000;
 
 function createClient(url: string, options: DatabaseOptions): pg.Client {
-  passwordsOf(url);
+  requireDatabaseUrl(url);
   const client = new pg.Client({
     connectionString: url,
     application_name: 'ringlock',
@@ -102,8 +102,9 @@ export async function inTransaction<T>(client: pg.Client, use: () => Promise<T>)
   }
 }
 
-/** As written and as decoded, plus what a `password` parameter gives. @throws `invalid-database-url` */
-export function passwordsOf(url: string): string[] {
+/** Its password is hidden from here on. @throws `invalid-database-url` */
+function requireDatabaseUrl(url: string): void {
+  registerSecret(url);
   if (!URL.canParse(url) || !/^postgres(ql)?:\/\//.test(url)) {
     throw badInput(
       'invalid-database-url',
@@ -111,9 +112,6 @@ export function passwordsOf(url: string): string[] {
       { hint: 'Characters such as @ / : # in the password are written as %40 %2F %3A %23.' },
     );
   }
-  const { password, searchParams } = new URL(url);
-  const decoded = /%(?![0-9a-f]{2})/i.test(password) ? password : decodeURIComponent(password);
-  return [password, decoded, searchParams.get('password') ?? ''].filter((text) => text !== '');
 }
 
 /** What the driver threw, as an error that says what to do and has no password in it. */
@@ -125,14 +123,10 @@ export function databaseFailed(error: unknown, url: string): RinglockError {
   const text = error instanceof Error ? error.message || error.name : String(error);
   const { code, hint } = explain(state, text);
   // No cause: the driver's errors may hold what was sent.
-  return environmentFailed(
-    code,
-    redact(`Postgres at ${place}: ${text || state}`, passwordsOf(url)),
-    {
-      ...(hint !== undefined && { hint }),
-      details: { sqlstate: state ?? null },
-    },
-  );
+  return environmentFailed(code, `Postgres at ${place}: ${text || state}`, {
+    ...(hint !== undefined && { hint }),
+    details: { sqlstate: state ?? null },
+  });
 }
 
 function stateOf(error: unknown): string | undefined {

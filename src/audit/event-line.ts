@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import canonicalizeModule from 'canonicalize';
 import { badInput } from '../errors.ts';
-import { redact } from '../redaction.ts';
+import { redactValues } from '../redaction.ts';
 import type { AuditEvent, AuditEventInput } from './event.ts';
 
 /** RFC 8785. The package's types describe an ES module; it is CommonJS, its export the function. */
@@ -20,8 +20,9 @@ export const chainStart = '0'.repeat(64);
 /**
  * Completes an event and writes it as its journal line (no line break).
  *
- * URLs lose their credentials, and text what Postgres cannot hold (NUL, lone surrogates: both
- * become U+FFFD), so that a kept event can always be delivered.
+ * What people and programs wrote (actor, detail) is redacted; names and digests stay, or nothing would
+ * find the event by them. Text loses what Postgres cannot hold (NUL, lone surrogates: both become
+ * U+FFFD), so that a kept event can always be delivered.
  *
  * @throws RinglockError `invalid-audit-event` for an id that is not a UUID
  */
@@ -34,7 +35,9 @@ export function formatEvent(
       throw badInput('invalid-audit-event', `the audit event id ${id} is not a lower-case UUID`);
     }
   }
-  const unsigned = { ...(storable(input) as AuditEventInput), ...link };
+  const kept = storable(input) as AuditEventInput;
+  const { actor, detail } = kept;
+  const unsigned = { ...kept, ...redactValues({ actor, detail }), ...link };
   const event = { ...unsigned, hash: sha256(canonicalJson(unsigned)) };
   return { event, line: canonicalJson(event) };
 }
@@ -97,7 +100,7 @@ function storable(value: unknown): unknown {
 }
 
 function storableText(text: string): string {
-  return redact(text).replace(/\0|\p{Surrogate}/gu, '\uFFFD');
+  return text.replace(/\0|\p{Surrogate}/gu, '\uFFFD');
 }
 
 function isEvent(value: unknown): value is AuditEvent {

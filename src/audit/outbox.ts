@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { environmentFailed, RinglockError } from '../errors.ts';
-import { redact } from '../redaction.ts';
 import { writeFileAtomically } from '../store/atomic-file.ts';
 import type { FaultPoint } from '../store/fault-point.ts';
 import type { RootStatus } from '../store/status-file.ts';
@@ -239,5 +238,5 @@ select exists (select from audit_events where root = $1 and sequence = $2 and ha
 function asRinglockError(error: unknown): RinglockError {
   if (error instanceof RinglockError) return error;
   const text = error instanceof Error ? error.message : String(error);
-  return environmentFailed('audit-delivery-failed', redact(text));
+  return environmentFailed('audit-delivery-failed', text);
 }

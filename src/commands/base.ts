@@ -1,6 +1,7 @@
 import { Command, Option } from 'clipanion';
 import { RinglockError } from '../errors.ts';
 import { withProgress } from '../progress.ts';
+import { redact, redactValues } from '../redaction.ts';
 
 /**
  * What every command shares: `--json`, `--verbose`, `-C`, and how errors end.
@@ -30,12 +31,13 @@ export abstract class BaseCommand extends Command {
 
   /** Prints a line of text, unless `--json` is given. */
   protected say(text = ''): void {
-    if (!this.json) this.context.stdout.write(`${text}\n`);
+    if (!this.json) this.context.stdout.write(`${redact(text)}\n`);
   }
 
   /** Prints the command's one JSON document, if `--json` is given. */
   protected answer(value: unknown): void {
-    if (this.json) this.context.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+    if (!this.json) return;
+    this.context.stdout.write(`${JSON.stringify(redactValues(value), null, 2)}\n`);
   }
 
   /** Runs work, saying on a terminal what is being done once that takes a while. */
@@ -47,7 +49,8 @@ export abstract class BaseCommand extends Command {
     if (!(error instanceof RinglockError)) {
       const text = error instanceof Error ? error : new Error(String(error));
       this.answer({ error: { code: 'unexpected', message: text.message } });
-      this.context.stderr.write(`ringlock: ${this.verbose ? text.stack : text.message}\n`);
+      const shown = (this.verbose ? text.stack : undefined) ?? text.message;
+      this.context.stderr.write(`ringlock: ${redact(shown)}\n`);
       if (!this.verbose) this.context.stderr.write('  Run again with --verbose for the details.\n');
       return 3;
     }
@@ -57,7 +60,7 @@ export abstract class BaseCommand extends Command {
       this.context.stderr.write(`ringlock: ${message}\n`);
       if (hint !== undefined) this.context.stderr.write(`  ${hint.replaceAll('\n', '\n  ')}\n`);
     }
-    if (this.verbose) this.context.stderr.write(`${error.stack}\n`);
+    if (this.verbose) this.context.stderr.write(`${redact(error.stack ?? '')}\n`);
     return exitCode;
   }
 }

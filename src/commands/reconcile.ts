@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { Command, Option } from 'clipanion';
 import * as t from 'typanion';
+import { registerEnvironment } from '../environment.ts';
 import { badInput } from '../errors.ts';
 import { becomeReaper } from '../process-one.ts';
 import { openLog } from '../reconcile/log.ts';
@@ -10,6 +11,7 @@ import {
   type RunOptions,
   runReconciler,
 } from '../reconcile/run-reconciler.ts';
+import { registerUrl } from '../redaction.ts';
 import { parseDuration } from '../repo/duration.ts';
 import type { Repair } from '../store/set-aside.ts';
 import type { RootStatus } from '../store/status-file.ts';
@@ -78,9 +80,12 @@ export class ReconcileCommand extends BaseCommand {
   once = Option.Boolean('--once', false, { description: 'Make one pass, then exit.' });
   init = Option.Boolean('--init', false, { description: 'Exit 0 when anything serves.' });
   watch = Option.Boolean('--watch', false, { description: 'Go on until SIGTERM.' });
-  repo = Option.String('--repo', {
+  repo = Option.Array('--repo', {
     required: true,
-    description: 'An https or ssh URL, or a path.',
+    description: 'An https or ssh URL, or a path; given again, where to ask when that one fails.',
+  });
+  caFile = Option.String('--ca-file', {
+    description: 'Certificates to trust besides the usual ones (default: RINGLOCK_CA_FILE).',
   });
   root = Option.String('--root', { required: true, description: 'The directory to own.' });
   ring = Option.String('--ring', { description: 'The ring (default: RING_NAME).' });
@@ -194,6 +199,10 @@ export class ReconcileCommand extends BaseCommand {
   });
 
   async run(): Promise<number> {
+    await registerEnvironment(process.env);
+    const { databaseUrl, migrationsUrl, healthUrl, notifyUrl } = this;
+    const urls = [...this.repo, databaseUrl, migrationsUrl, healthUrl, notifyUrl];
+    for (const url of urls) registerUrl(url);
     const options = this.#options();
     const fields = {
       ring: options.ring ?? process.env['RING_NAME'],
@@ -223,7 +232,8 @@ export class ReconcileCommand extends BaseCommand {
   #options(): Omit<RunOptions, 'onRepaired'> {
     return {
       mode: this.#mode(),
-      repository: this.repo,
+      repositories: this.repo,
+      caFile: this.caFile,
       ring: this.ring,
       root: this.root,
       workingDirectory: this.cwd,

@@ -1,5 +1,6 @@
 import { badInput } from '../errors.ts';
-import { redactUrl } from './redact.ts';
+import { redactUrl, registerSecret } from '../redaction.ts';
+import { isLoopback } from '../wire/loopback.ts';
 
 /** A remote's address with the secrets moved out of sight. */
 export interface RemoteAddress {
@@ -22,6 +23,7 @@ export function parseRemoteAddress(text: string): RemoteAddress {
   } catch {
     throw unsupported(display);
   }
+  registerSecret(text);
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw unsupported(display);
   if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
     throw badInput(
@@ -56,21 +58,9 @@ function decode(text: string): string | undefined {
   }
 }
 
-/** Whether what goes there stays on this machine. */
-export function isLoopback(hostname: string): boolean {
-  return (
-    hostname === 'localhost' ||
-    hostname.endsWith('.localhost') ||
-    hostname === '[::1]' ||
-    /^127(\.\d{1,3}){3}$/.test(hostname)
-  );
-}
-
 export interface Credentials {
   /** The `Authorization` header, or undefined when there are none. */
   readonly authorization: string | undefined;
-  /** Everything that must not be shown. */
-  readonly secrets: readonly string[];
   /** For messages: where they came from. */
   readonly source: string;
 }
@@ -89,18 +79,15 @@ export function credentialsFor(
     return basic(user ?? 'oauth2', token, tokenSource);
   }
   if (user === undefined && password === undefined) {
-    return { authorization: undefined, secrets: [], source: 'no credentials' };
+    return { authorization: undefined, source: 'no credentials' };
   }
   return basic(user ?? '', password ?? '', 'the user name and password in the URL');
 }
 
 function basic(user: string, password: string, source: string): Credentials {
-  const encoded = Buffer.from(`${user}:${password}`).toString('base64');
   // A token may stand in the user's place: https://TOKEN@host/…
-  const secrets = [encoded, password === '' ? user : password].filter((text) => text !== '');
-  return {
-    authorization: `Basic ${encoded}`,
-    secrets: [...secrets, ...secrets.map(encodeURIComponent)],
-    source,
-  };
+  registerSecret(password === '' ? user : password);
+  registerSecret(`${user}:${password}`);
+  const encoded = Buffer.from(`${user}:${password}`).toString('base64');
+  return { authorization: `Basic ${encoded}`, source };
 }

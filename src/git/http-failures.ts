@@ -1,7 +1,8 @@
 import type { Dispatcher } from 'undici';
 import { environmentFailed, RinglockError } from '../errors.ts';
+import { redactLine } from '../redaction.ts';
+import { tlsFailure } from '../wire/tls-failure.ts';
 import type { Credentials } from './credentials.ts';
-import { redactText } from './redact.ts';
 
 /** What a response of 400 and above means to whoever reads the message. */
 export async function responseFailure(
@@ -10,7 +11,7 @@ export async function responseFailure(
   credentials: Credentials,
 ): Promise<RinglockError> {
   const { statusCode: status, headers } = response;
-  const said = await firstWords(response, credentials);
+  const said = await firstWords(response);
   if (status === 401 || status === 403) {
     return environmentFailed(
       'remote-unauthorized',
@@ -45,16 +46,13 @@ function credentialHint({ authorization }: Credentials): string {
 }
 
 /** The start of a plain-text answer: forges explain there; a page of HTML does not help. */
-async function firstWords(
-  response: Dispatcher.ResponseData,
-  { secrets }: Credentials,
-): Promise<string> {
+async function firstWords(response: Dispatcher.ResponseData): Promise<string> {
   const type = String(response.headers['content-type'] ?? '');
   if (type.includes('html')) {
     await response.body.dump().catch(() => {});
     return '';
   }
-  const text = redactText(await readLimited(response.body), secrets);
+  const text = redactLine(await readLimited(response.body));
   return text === '' ? '' : `: ${text}`;
 }
 
@@ -73,7 +71,9 @@ export async function readLimited(body: AsyncIterable<Uint8Array>): Promise<stri
   } catch {
     // The status has been heard; what the server would have added is no loss.
   }
-  return Buffer.concat(chunks).toString('utf8');
+  const text = Buffer.concat(chunks).toString('utf8');
+  // The word that the cut goes through may be half a secret, which nothing would recognise.
+  return length < longestExplanation ? text : text.replace(/\S*$/, '');
 }
 
 /** Seconds or a date (RFC 9110, 10.2.3) to milliseconds from now; undefined when absent or neither. */
@@ -88,26 +88,65 @@ export function parseRetryAfter(
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** What it means that no response came. */
+/**
+ * What it means that no response came.
+ *
+ * @param proxy what was asked to connect, where something was
+ */
 export function connectionFailure(
   display: string,
   error: unknown,
-  { secrets }: Pick<Credentials, 'secrets'>,
+  proxy: string | undefined,
 ): unknown {
-  const { code, name } = error as { code?: string; name?: string };
+  const { code, name, message = '' } = error as { code?: string; name?: string; message?: string };
+  const refusal = /^Proxy response \((\d+)\)/.exec(message);
+  if (refusal !== null) return proxyRefusal(display, proxy, refusal[1]);
   if (name === 'AbortError') return error;
-  if (code === 'UND_ERR_HEADERS_TIMEOUT') {
-    return environmentFailed('remote-timeout', `${display} does not answer`, { cause: error });
+  const untrusted = tlsFailure(error);
+  if (untrusted !== undefined) {
+    const { what, hint } = untrusted;
+    return environmentFailed('remote-untrusted', `${display} ${what}`, { hint, cause: error });
   }
-  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
-    return environmentFailed('remote-unreachable', `${display} cannot be reached in time`, {
+  const through = proxy === undefined ? {} : { hint: throughProxy(proxy) };
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') {
+    return environmentFailed('remote-timeout', `${display} does not answer`, {
+      ...through,
       cause: error,
     });
   }
-  const reason = redactText(reasonOf(error), secrets);
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
+    return environmentFailed('remote-unreachable', `${display} cannot be reached in time`, {
+      ...through,
+      cause: error,
+    });
+  }
+  const reason = redactLine(reasonOf(error));
   return environmentFailed('remote-unreachable', `${display} cannot be reached: ${reason}`, {
+    ...through,
     cause: error,
   });
+}
+
+function throughProxy(proxy: string): string {
+  return `It is asked through the proxy ${proxy}, unless NO_PROXY names it: is that right?`;
+}
+
+function proxyRefusal(
+  display: string,
+  proxy: string | undefined,
+  status: string | undefined,
+): RinglockError {
+  return environmentFailed(
+    'remote-proxy-refused',
+    `the proxy ${proxy ?? ''} does not connect to ${display} (${status})`,
+    {
+      hint:
+        status === '407'
+          ? 'Give its user and password in the URL of HTTPS_PROXY, or of the file that HTTPS_PROXY_FILE names.'
+          : 'Have the proxy allow it, or name the host in NO_PROXY.',
+      details: { status: Number(status) },
+    },
+  );
 }
 
 function reasonOf(error: unknown): string {

@@ -1,8 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import pRetry from 'p-retry';
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { type Dispatcher, request } from 'undici';
 import { environmentFailed, RinglockError } from '../errors.ts';
+import { Connections } from '../wire/connections.ts';
 import { type Credentials, credentialsFor, parseRemoteAddress } from './credentials.ts';
 import { bodyFailure, connectionFailure, responseFailure } from './http-failures.ts';
 import { type Packet, readPackets } from './pkt-line.ts';
@@ -15,6 +16,10 @@ export interface TransportOptions {
   readonly tokenSource?: string | undefined;
   /** How long the server may stay silent: connecting, before and while it answers. Default 30,000. */
   readonly idleTimeoutMs?: number | undefined;
+  /** Certificates that are trusted besides node's own. */
+  readonly caFile?: string | undefined;
+  /** Where the proxies are read from; default the process's. */
+  readonly environment?: NodeJS.ProcessEnv | undefined;
   /** Ends what is asked; read at every request, so that it may be another each time. */
   readonly signal?: (() => AbortSignal) | undefined;
   /** How often 429 and 503 are tried again within one request; default 3. */
@@ -38,7 +43,7 @@ export class HttpTransport implements Transport {
   readonly traffic: Traffic;
   readonly #address: ReturnType<typeof parseRemoteAddress>;
   readonly #options: TransportOptions;
-  readonly #dispatcher: Dispatcher;
+  readonly #connections: Connections;
   /** Where the repository is, after redirects of the first request. */
   #base: string;
 
@@ -49,7 +54,8 @@ export class HttpTransport implements Transport {
     this.#base = this.#address.url.href;
     this.#options = options;
     this.traffic = options.traffic ?? { requests: 0, bytes: 0 };
-    this.#dispatcher = createDispatcher(options.idleTimeoutMs ?? 30_000);
+    const { idleTimeoutMs = 30_000, caFile, environment = process.env } = options;
+    this.#connections = new Connections({ idleTimeoutMs, caFile, environment });
   }
 
   /** `GET info/refs`; follows redirects that stay on the same origin. */
@@ -94,7 +100,7 @@ export class HttpTransport implements Transport {
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher.destroy();
+    await this.#connections.close();
   }
 
   async #send(
@@ -129,14 +135,16 @@ export class HttpTransport implements Transport {
     url: string,
     headers: Record<string, string>,
     body: string | undefined,
+    isSecond = false,
   ): Promise<Dispatcher.ResponseData> {
     const credentials = await this.#credentials();
+    const way = await this.#connections.wayTo(new URL(url));
     const compressed = body !== undefined && body.length > largestUncompressedRequest;
     const send = () => {
       this.traffic.requests += 1;
       return request(url, {
         method,
-        dispatcher: this.#dispatcher,
+        dispatcher: way.dispatcher,
         signal: this.#options.signal?.() ?? null,
         headers: {
           'user-agent': userAgent,
@@ -154,10 +162,19 @@ export class HttpTransport implements Transport {
         isStaleConnection(error) ? send() : throwIt(error),
       );
     } catch (error) {
-      throw connectionFailure(this.display, error, credentials);
+      throw connectionFailure(this.display, error, way.proxy);
     }
     if (response.statusCode < 400) return response;
+    if (response.statusCode === 401 && !isSecond && (await this.#isRotated(credentials))) {
+      await response.body.dump().catch(() => {});
+      return this.#attempt(method, url, headers, body, true);
+    }
     throw await responseFailure(this.display, response, credentials);
+  }
+
+  /** The token may have been replaced between its being read and the server's looking at it. */
+  async #isRotated({ authorization }: Credentials): Promise<boolean> {
+    return (await this.#credentials()).authorization !== authorization;
   }
 
   async #credentials(): Promise<Credentials> {
@@ -209,20 +226,6 @@ export class HttpTransport implements Transport {
       );
     }
   }
-}
-
-/** Connections that are given up when nothing comes for so long; through the proxy that the environment names. */
-export function createDispatcher(idleTimeoutMs: number): Dispatcher {
-  const options: Agent.Options = {
-    connect: { timeout: idleTimeoutMs },
-    headersTimeout: idleTimeoutMs,
-    bodyTimeout: idleTimeoutMs,
-    keepAliveTimeout: 60_000,
-  };
-  const names = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'];
-  return names.some((name) => process.env[name])
-    ? new EnvHttpProxyAgent(options)
-    : new Agent(options);
 }
 
 function redirectTarget(response: Dispatcher.ResponseData, from: string): URL | undefined {

@@ -46,3 +46,30 @@ export interface Remote {
   fetchTrees(oids: readonly string[], options?: FetchTreesOptions): Promise<FetchStats>;
   close(): Promise<void>;
 }
+
+/** What a branch's tip is compared with. */
+export interface Known {
+  /** Commits that are deployed: a repository whose tip is an ancestor of one lags. */
+  readonly commits?: readonly string[];
+  /** Takes a tip that is behind all the same when there is no other. */
+  readonly mayGoBack?: boolean;
+}
+
+/** The repository that a ring follows, by whichever of its URLs answers. */
+export interface FollowedRepository extends Remote {
+  /**
+   * The repository's name wherever one is kept (status, generation.json): the first URL, whichever
+   * answers.
+   */
+  readonly url: string;
+  /** Every URL that leads to it, in order of preference, without credentials. */
+  readonly urls: readonly string[];
+  /** The one that answered last. */
+  readonly answering: string | undefined;
+  /**
+   * As Remote.resolveBranch(), from the first URL that answers and is not behind.
+   *
+   * @throws RinglockError also `remote-behind`, when several answer and all are
+   */
+  resolveBranch(branch: string, known?: Known): Promise<string>;
+}

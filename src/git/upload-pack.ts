@@ -1,6 +1,6 @@
 import { environmentFailed } from '../errors.ts';
+import { redactLine } from '../redaction.ts';
 import { type Packet, packetText } from './pkt-line.ts';
-import { redactText } from './redact.ts';
 import type { Traffic } from './transport.ts';
 
 /** What a server's upload-pack can be asked for. */
@@ -70,7 +70,7 @@ export function refuseErrorPacket(payload: Buffer, display: string): void {
 
 /** What the server says instead of an answer. */
 function serverError(display: string, said: string): Error {
-  const text = redactText(said, []);
+  const text = redactLine(said);
   if (/not our ref|unadvertised object|unknown object|missing object/i.test(text)) {
     return environmentFailed('remote-lacks-object', `${display} does not have it: ${text}`);
   }

@@ -1,5 +1,7 @@
 import type { LookupOptions } from 'node:dns';
 import { Agent, type Dispatcher, request } from 'undici';
+import { registerSecret } from '../redaction.ts';
+import { isLoopback } from '../wire/loopback.ts';
 
 export interface HttpCall {
   readonly method: 'GET' | 'POST';
@@ -51,6 +53,24 @@ export async function callHttp<T>(
     signal.removeEventListener('abort', stop);
     await dispatcher.destroy();
   }
+}
+
+/**
+ * The URL of an application, whose credentials are hidden from here on, or why it cannot be called.
+ *
+ * Plain http is what a pod and a cluster speak among themselves, but credentials do not go over it to
+ * another machine.
+ */
+export function parseHttpUrl(text: string): URL | string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    return 'is no http:// or https:// URL';
+  registerSecret(text);
+  const hasCredentials = url.username !== '' || url.password !== '';
+  if (url.protocol === 'http:' && hasCredentials && !isLoopback(url.hostname)) {
+    return 'would send credentials over plain http to another machine, expected https://';
+  }
+  return url;
 }
 
 /** Why no answer came, in words. */

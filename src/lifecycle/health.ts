@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { badInput } from '../errors.ts';
-import { callHttp, connectionReason } from './handler-http.ts';
+import { callHttp, connectionReason, parseHttpUrl } from './handler-http.ts';
 import { harmless } from './handler-output.ts';
 import { longestTimer, showMs, TimeLimitPassed, withTimeLimit } from './handler-time-limit.ts';
 
@@ -132,11 +132,11 @@ function notStable(check: HealthCheck, goodForMs: number, lastBad: string | unde
 }
 
 function parseUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
+  const url = parseHttpUrl(text);
+  if (typeof url !== 'string') return url;
   throw badInput(
     'invalid-health-url',
-    `the health check asks ${JSON.stringify(harmless(text))}, expected an http:// or https:// URL`,
+    `the health check asks ${JSON.stringify(harmless(text))}, which ${url}`,
   );
 }
 

@@ -1,9 +1,6 @@
-import { passwordsOf } from '../audit/database.ts';
 import { RinglockError, refused } from '../errors.ts';
-import { redact } from '../redaction.ts';
 import type { SqlFile } from './migration-files.ts';
 import { lineAt, type SqlStatement } from './migration-statements.ts';
-import type { SchemaSession } from './schema-session.ts';
 
 export interface FailedAt {
   readonly alias: string;
@@ -18,11 +15,7 @@ export interface FailedAt {
  * Postgres's refusal of a migration as `migration-failed`; undefined when it was no refusal: the
  * connection went away.
  */
-export function migrationFailed(
-  error: unknown,
-  at: FailedAt,
-  session: SchemaSession,
-): RinglockError | undefined {
+export function migrationFailed(error: unknown, at: FailedAt): RinglockError | undefined {
   const state = sqlStateOf(error);
   if (error instanceof RinglockError) return error;
   if (!(error instanceof Error) || state === undefined || /^(08|57P)/.test(state)) return undefined;
@@ -33,10 +26,7 @@ export function migrationFailed(
   // No cause: the driver's error holds values of rows.
   return refused(
     'migration-failed',
-    redact(
-      `${at.alias} ${at.version}: migration ${place}: ${error.message} (SQLSTATE ${state})`,
-      passwordsOf(session.options.databaseUrl),
-    ),
+    `${at.alias} ${at.version}: migration ${place}: ${error.message} (SQLSTATE ${state})`,
     {
       ...(hint !== undefined && { hint }),
       details: {

@@ -126,7 +126,7 @@ async function runInside(session: SchemaSession, run: Run, elapsed: () => number
       isOfFile = true;
     });
   } catch (error) {
-    throw (isOfFile ? migrationFailed(error, run.at, session) : undefined) ?? error;
+    throw (isOfFile ? migrationFailed(error, run.at) : undefined) ?? error;
   }
 }
 
@@ -140,7 +140,7 @@ async function runOutside(session: SchemaSession, run: Run, elapsed: () => numbe
     try {
       await client.query(statement.text);
     } catch (error) {
-      throw migrationFailed(error, { ...run.at, statement }, session) ?? error;
+      throw migrationFailed(error, { ...run.at, statement }) ?? error;
     }
     await options.fault?.(`${run.direction}:ran`);
   }

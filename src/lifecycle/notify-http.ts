@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environmentFailed, type RinglockError } from '../errors.ts';
-import { callHttp, connectionReason } from './handler-http.ts';
+import { callHttp, connectionReason, parseHttpUrl } from './handler-http.ts';
 import { harmless, KeptOutput, lastWords } from './handler-output.ts';
 import { showMs, TimeLimitPassed, withTimeLimit } from './handler-time-limit.ts';
 
@@ -79,9 +79,9 @@ async function firstWords(body: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 function parseUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
-  throw failed(text, 'is no http:// or https:// URL');
+  const url = parseHttpUrl(text);
+  if (typeof url !== 'string') return url;
+  throw failed(text, url);
 }
 
 function failed(text: string, why: string): RinglockError {

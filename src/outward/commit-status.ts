@@ -1,4 +1,4 @@
-import { redactText } from '../git/redact.ts';
+import { redactLine } from '../redaction.ts';
 import type { Message } from './message.ts';
 import type { NewsEvent } from './news.ts';
 
@@ -26,7 +26,7 @@ export function commitState({ event, data }: Message): CommitState | undefined {
 
 /** `edge: converged in 0.8 s`, on one line. */
 export function describeState({ event, data }: Message, longest: number): string {
-  return redactText(`${data.ring}: ${describe(event, data)}`, [], longest);
+  return redactLine(`${data.ring}: ${describe(event, data)}`, longest);
 }
 
 function describe(event: NewsEvent, { operation, error }: Message['data']): string {

@@ -1,6 +1,6 @@
-import type { Dispatcher } from 'undici';
 import { RinglockError } from '../errors.ts';
 import type { Log } from '../reconcile/log.ts';
+import type { Connections } from '../wire/connections.ts';
 import type { Claims } from './claims.ts';
 import type { OutwardFile, Queued } from './outward-file.ts';
 import type { Receiver, Verdict } from './receiver.ts';
@@ -9,7 +9,7 @@ import { sendRequest } from './send-request.ts';
 export interface CourierParts {
   readonly file: OutwardFile;
   readonly claims: Claims;
-  readonly dispatcher: Dispatcher;
+  readonly connections: Connections;
   readonly log: Log;
   readonly now: () => Date;
   readonly schedule: DeliverySchedule;
@@ -96,7 +96,7 @@ export class Courier {
 
   async #attempt(queued: Queued): Promise<Attempt> {
     const { message } = queued;
-    const { claims, dispatcher } = this.#parts;
+    const { claims, connections } = this.#parts;
     const { id, isLastWord } = this.#receiver;
     try {
       if (!queued.claimed) {
@@ -114,7 +114,7 @@ export class Courier {
     }
     try {
       const request = await this.#receiver.request(message);
-      const answer = await sendRequest(dispatcher, request, this.#ending.signal);
+      const answer = await sendRequest(connections, request, this.#ending.signal);
       if (typeof answer === 'string') return { outcome: 'again', reason: answer };
       return this.#receiver.judge(answer);
     } catch (error) {

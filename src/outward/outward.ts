@@ -1,10 +1,10 @@
-import type { Dispatcher } from 'undici';
 import { recentStart } from '../audit/audit-log.ts';
 import { type Cursor, journalStart, readJournal } from '../audit/journal.ts';
 import { RinglockError } from '../errors.ts';
 import type { Log } from '../reconcile/log.ts';
 import { auditPath } from '../store/layout.ts';
 import type { RootStatus } from '../store/status-file.ts';
+import type { Connections } from '../wire/connections.ts';
 import { createClaims, type WithClient } from './claims.ts';
 import { Courier, type DeliverySchedule } from './courier.ts';
 import { findNews, type HoldRecord } from './find-news.ts';
@@ -22,7 +22,7 @@ export interface OutwardParts {
   /** Who made a commit, as far as that is known here. */
   readonly commitFacts: (commit: string) => Promise<CommitFacts | undefined>;
   readonly withClient: WithClient;
-  readonly dispatcher: Dispatcher;
+  readonly connections: Connections;
   readonly log: Log;
   readonly now: () => Date;
   readonly schedule: DeliverySchedule;
@@ -101,7 +101,7 @@ export class Outward {
 
   async close(): Promise<void> {
     await Promise.all(this.#couriers.map((courier) => courier.close()));
-    await this.#parts.dispatcher.destroy();
+    await this.#parts.connections.close();
   }
 
   async #lookOnce(): Promise<void> {

@@ -1,6 +1,6 @@
 import { badInput } from '../errors.ts';
-import { isLoopback } from '../git/credentials.ts';
-import { redactUrl } from '../git/redact.ts';
+import { redactUrl } from '../redaction.ts';
+import { isLoopback } from '../wire/loopback.ts';
 
 /**
  * The URL of somebody to be told; it comes from the pod only, never from the repository, whose authors

@@ -1,8 +1,8 @@
-import { type Dispatcher, request as httpRequest } from 'undici';
+import { request as httpRequest } from 'undici';
 import { readLimited } from '../git/http-failures.ts';
-import { redactText } from '../git/redact.ts';
 import { connectionReason } from '../lifecycle/handler-http.ts';
-import { redact } from '../redaction.ts';
+import { redactLine, registerSecret } from '../redaction.ts';
+import type { Connections } from '../wire/connections.ts';
 import type { Answer, OutgoingRequest } from './receiver.ts';
 
 /** How long one attempt may take altogether, in ms; Standard Webhooks recommends 15 to 30 s. */
@@ -15,12 +15,14 @@ export const attemptMs = 20_000;
  * @throws the signal's reason
  */
 export async function sendRequest(
-  dispatcher: Dispatcher,
+  connections: Connections,
   { url, headers, body, secrets }: OutgoingRequest,
   signal: AbortSignal,
 ): Promise<Answer | string> {
   const limit = AbortSignal.timeout(attemptMs);
+  for (const secret of secrets) registerSecret(secret);
   try {
+    const { dispatcher } = await connections.wayTo(new URL(url));
     const response = await httpRequest(url, {
       method: 'POST',
       dispatcher,
@@ -28,11 +30,11 @@ export async function sendRequest(
       body,
       signal: AbortSignal.any([signal, limit]),
     });
-    const text = redact(redactText(await readLimited(response.body), secrets, 200));
+    const text = redactLine(await readLimited(response.body), 200);
     return { status: response.statusCode, headers: response.headers, text };
   } catch (error) {
     signal.throwIfAborted();
     if (limit.aborted) return `it did not answer within ${attemptMs / 1000} s`;
-    return `it cannot be reached: ${redact(redactText(connectionReason(error), secrets, 200))}`;
+    return `it cannot be reached: ${redactLine(connectionReason(error), 200)}`;
   }
 }

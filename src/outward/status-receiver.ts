@@ -1,6 +1,6 @@
 import { readSecret } from '../environment.ts';
 import { badInput } from '../errors.ts';
-import { redactUrl } from '../git/redact.ts';
+import { redactUrl } from '../redaction.ts';
 import { statusTokenName } from './commit-status.ts';
 import { githubStatus } from './github-status.ts';
 import { gitlabStatus } from './gitlab-status.ts';

@@ -3,7 +3,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { type RinglockError, refused } from '../errors.ts';
 import { isAncestor } from '../git/ancestry.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
-import type { Remote } from '../git/remote.ts';
+import type { FollowedRepository } from '../git/remote.ts';
 import type { Root } from '../store/root.ts';
 import { type RootIdentity, readRootFile } from '../store/root-file.ts';
 import { convergedRef } from './fetched-state.ts';
@@ -22,7 +22,7 @@ export interface HistoryOptions {
   readonly adopt: boolean;
   readonly root: Root;
   readonly database: ObjectDatabase;
-  readonly remote: Pick<Remote, 'url'>;
+  readonly remote: Pick<FollowedRepository, 'url' | 'urls'>;
   readonly memory: RingMemory;
   readonly audit: AuditLog;
   readonly log: Log;
@@ -144,7 +144,8 @@ export class AllowedHistory {
   }
 
   #isOtherRepository({ repository }: Standing): boolean {
-    return repository !== null && !isSameRepository(repository, this.#options.remote.url);
+    if (repository === null) return false;
+    return !this.#options.remote.urls.some((url) => isSameRepository(repository, url));
   }
 
   /** @returns whether the tip descends from where somebody stands; without that it was allowed */
@@ -161,23 +162,27 @@ export class AllowedHistory {
       }
       return true;
     }
-    if (!allowRewind && !(adopt && isElsewhere)) throw this.#refusal(standing, tip);
+    if (!allowRewind && !(adopt && isElsewhere)) throw await this.#refusal(standing, tip);
     const flag = allowRewind ? '--allow-rewind' : '--adopt';
     const why = isElsewhere ? 'another history is followed' : 'the branch was rewritten';
     await this.#say(`${why} from ${commit} on, as ${flag} says`, standing, tip);
     return false;
   }
 
-  #refusal(standing: Standing, tip: string): RinglockError {
-    const { branch, remote } = this.#options;
+  async #refusal(standing: Standing, tip: string): Promise<RinglockError> {
+    const { branch, remote, database } = this.#options;
     const { commit, what } = standing;
     const details = { last: commit, tip };
     if (!this.#isElsewhere(standing)) {
+      const isOlder = (await database.has(commit)) && (await isAncestor(database, tip, commit));
+      const why = isOlder
+        ? 'It is older: the server lags, or the branch was set back.'
+        : 'The branch was rewritten, or the server lags.';
       return refused(
         'branch-rewritten',
         `${branch} is at ${tip}, which does not descend from ${commit}, the commit that ${what}`,
         {
-          hint: 'The branch was rewritten, or the server lags. To follow it, start the reconciler with --allow-rewind.',
+          hint: `${why} To follow it, start the reconciler with --allow-rewind.`,
           details,
         },
       );

@@ -3,7 +3,8 @@ import { RinglockError } from '../errors.ts';
 import { isAncestor } from '../git/ancestry.ts';
 import { type CommittedPlatform, fetchCommitted, readCommitted } from '../git/committed-files.ts';
 import type { Commit } from '../git/object-store.ts';
-import type { Remote } from '../git/remote.ts';
+import type { FollowedRepository } from '../git/remote.ts';
+import { redact } from '../redaction.ts';
 import { formatLock } from '../repo/lock.ts';
 import { tenantsFile } from '../repo/names.ts';
 import { parseRingFile } from '../repo/ring.ts';
@@ -44,7 +45,7 @@ export interface Verification extends VerifiedHistory {
 }
 
 export interface FollowOptions extends HistoryOptions {
-  readonly remote: Remote;
+  readonly remote: FollowedRepository;
   /** Who may deploy; undefined asks for no signatures. */
   readonly signing: SigningOptions | undefined;
   readonly now: () => Date;
@@ -60,9 +61,12 @@ export class BranchFollower {
     this.#history = new AllowedHistory(options);
   }
 
-  /** The branch's tip: one ls-refs. */
-  observe(): Promise<string> {
-    return this.#options.remote.resolveBranch(this.#options.branch);
+  /** The branch's tip: one ls-refs, where no repository lags. */
+  async observe(): Promise<string> {
+    const { remote, branch, allowRewind } = this.#options;
+    const deployed = [await this.#history.last(), this.#history.ofRing];
+    const commits = [...new Set(deployed)].filter((commit) => commit !== undefined);
+    return remote.resolveBranch(branch, { commits, mayGoBack: allowRewind });
   }
 
   /** Fetches the tip and what leads to it, checks descent, and reads the ring's files. */
@@ -186,8 +190,9 @@ export class BranchFollower {
       commit,
       committed: await readCommittedRing(platform, this.#options.ring),
       tenants: await platform.readText(tenantsFile),
-      actor: { name: `${name} <${email}>`, commit: deployed.oid },
-      subject: deployed.message.split('\n', 1)[0] ?? '',
+      // Somebody may have committed a token in words.
+      actor: { name: redact(`${name} <${email}>`), commit: deployed.oid },
+      subject: redact(deployed.message.split('\n', 1)[0] ?? ''),
       isKnown: false,
     };
   }

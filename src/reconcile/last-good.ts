@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { RinglockError } from '../errors.ts';
-import { redact } from '../redaction.ts';
+import { redactUrl } from '../redaction.ts';
 import { readCurrentGeneration } from '../store/generation.ts';
 import type { RootStatus } from '../store/status-file.ts';
 import { findWrongModule } from '../store/verify-generation.ts';
@@ -43,7 +43,7 @@ export async function lastGoodStatus(
     ring: generation.lock.ring,
     replica: options.replica ?? hostname(),
     state: 'failed',
-    repository: generation.repository ?? redact(options.repository),
+    repository: generation.repository ?? redactUrl(options.repositories[0] ?? ''),
     branch: options.branch,
     commit: before?.commit ?? null,
     converged_commit: anchorOf(before, options.branch) ?? generation.commit,

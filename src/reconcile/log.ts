@@ -1,5 +1,6 @@
 import { type DestinationStream, pino } from 'pino';
 import { badInput } from '../errors.ts';
+import { redact, redactValues } from '../redaction.ts';
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -7,7 +8,7 @@ const levels = ['debug', 'info', 'warn', 'error'] as const;
 
 type LogLevel = (typeof levels)[number];
 
-/** What the reconciler says while it works. Credentials are kept out by whoever writes a field. */
+/** What the reconciler says while it works; no secret that the process knows passes. */
 export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -82,7 +83,7 @@ function jsonLog(stream: DestinationStream, base: LogFields, level: LogLevel): L
   const line =
     (name: LogLevel) =>
     (message: string, fields: LogFields = {}) =>
-      logger[name](fields, message);
+      logger[name](redactValues(fields), redact(message));
   return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
 }
 
@@ -92,10 +93,12 @@ export function textLog(stream: { write(text: string): unknown }, level: LogLeve
     (name: LogLevel) =>
     (message: string, fields: LogFields = {}) => {
       if (levels.indexOf(name) < levels.indexOf(level)) return;
-      const shown = Object.entries(fields)
+      const shown = Object.entries(redactValues(fields))
         .filter(([, value]) => value !== undefined && value !== null)
         .map(([field, value]) => ` ${field}=${show(value)}`);
-      stream.write(`${new Date().toISOString()} ${name.padEnd(5)} ${message}${shown.join('')}\n`);
+      stream.write(
+        `${new Date().toISOString()} ${name.padEnd(5)} ${redact(message)}${shown.join('')}\n`,
+      );
     };
   return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
 }

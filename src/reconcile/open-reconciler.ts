@@ -6,7 +6,6 @@ import { createOutbox, type Outbox } from '../audit/outbox.ts';
 import { readSecret } from '../environment.ts';
 import { badInput, environmentFailed } from '../errors.ts';
 import { type ObjectDatabase, openObjectDatabase } from '../git/object-database.ts';
-import { isRemoteAddress, openRemote, type RemoteOptions } from '../git/open-remote.ts';
 import { requireRingName } from '../repo/names.ts';
 import { parsePlatformVersion } from '../repo/platform.ts';
 import { gitSource } from '../source/git-source.ts';
@@ -16,6 +15,7 @@ import { openRoot, type Root } from '../store/root.ts';
 import { Attempt } from './attempt.ts';
 import { restoreAnchor, setAsideDatabaseFile } from './fetched-state.ts';
 import type { Log } from './log.ts';
+import { openRepository, type RepositoryOptions } from './open-repository.ts';
 import { Reconciler } from './reconciler.ts';
 import type { ReconcilerParts } from './reconciler-parts.ts';
 import { recoverOperation, restoreLostEvents } from './recover-operation.ts';
@@ -29,13 +29,10 @@ import { Tally } from './tally.ts';
 import { timedRemote } from './timed-remote.ts';
 
 /** What a reconciler is told, as its flags and environment say it. */
-export interface ReconcileOptions extends SigningFlags {
-  /** An https or ssh URL, `user@host:path`, or a path (a relative one in `workingDirectory`). */
-  readonly repository: string;
+export interface ReconcileOptions extends RepositoryOptions, SigningFlags {
   /** RING_NAME when undefined. */
   readonly ring: string | undefined;
   readonly root: string;
-  readonly workingDirectory: string;
   readonly branch: string;
   readonly databaseUrl: string | undefined;
   readonly seed: string | undefined;
@@ -50,11 +47,6 @@ export interface ReconcileOptions extends SigningFlags {
   readonly allowRewind: boolean;
   /** Takes over a root of another ring, repository or branch. */
   readonly adopt: boolean;
-  readonly idleTimeoutMs: number;
-  /** RINGLOCK_SSH_KEY_FILE when undefined. */
-  readonly sshKey?: string | undefined;
-  /** RINGLOCK_KNOWN_HOSTS_FILE when undefined. */
-  readonly knownHosts?: string | undefined;
   /** How long a pass may take to look, fetch and stage. */
   readonly timeoutMs: number;
   readonly contentCheckMs: number;
@@ -75,7 +67,6 @@ export interface ReconcileOptions extends SigningFlags {
   /** Visible generations that gc keeps, and for how long it keeps any that was switched out. */
   readonly keepGenerations: number;
   readonly retainForMs: number;
-  readonly environment: NodeJS.ProcessEnv;
   readonly version: string;
 }
 
@@ -134,11 +125,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     const database = await openObjectDatabase(join(root.path, 'repo.git'));
     const attempt = new Attempt(options.timeoutMs);
     const tally = new Tally();
-    const plainRemote = openRemote(repositoryOf(options), database, {
-      token: () => readSecret('RINGLOCK_GIT_TOKEN', options.environment),
-      tokenSource: 'RINGLOCK_GIT_TOKEN',
-      idleTimeoutMs: options.idleTimeoutMs,
-      ssh: sshOptions(options, log),
+    const plainRemote = openRepository(options, database, log, {
       signal: () => attempt.signal,
       traffic: tally.traffic,
     });
@@ -276,24 +263,6 @@ async function readPlatformFile(
     }
     throw error;
   }
-}
-
-function repositoryOf({ repository, workingDirectory }: ReconcileOptions): string {
-  return isRemoteAddress(repository) ? repository : resolve(workingDirectory, repository);
-}
-
-function sshOptions(options: ReconcileOptions, log: Log): RemoteOptions['ssh'] {
-  const { environment, workingDirectory } = options;
-  const file = (flag: string | undefined, name: string) => {
-    const path = flag ?? environment[name];
-    return path === undefined || path === '' ? undefined : resolve(workingDirectory, path);
-  };
-  return {
-    keyFile: file(options.sshKey, 'RINGLOCK_SSH_KEY_FILE'),
-    knownHostsFile: file(options.knownHosts, 'RINGLOCK_KNOWN_HOSTS_FILE'),
-    passphrase: () => readSecret('RINGLOCK_SSH_PASSPHRASE', environment),
-    warn: log.warn,
-  };
 }
 
 function readLink(link: string): 'symlink' | 'hardlink' {

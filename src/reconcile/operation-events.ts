@@ -1,6 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 import type { Actor, AuditEventInput } from '../audit/event.ts';
 import type { Plan, Step } from '../plan/plan.ts';
+import { redactValues } from '../redaction.ts';
 
 /** Who and what an operation's events are about. */
 export interface OperationFacts {
@@ -45,7 +46,7 @@ export function revertEvents(
     ...event,
     id: uuidv7(),
     outcome: 'reverted' as const,
-    detail: { ...(event.action === 'operation' ? event.detail : {}), reason },
+    detail: redactValues({ ...(event.action === 'operation' ? event.detail : {}), reason }),
   }));
 }
 
@@ -63,7 +64,8 @@ export function operationEvent(
     to: null,
     digest: null,
     outcome,
-    detail,
+    // Kept in the journal before the audit has it.
+    detail: redactValues(detail),
   };
 }
 

@@ -1,7 +1,7 @@
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Outbox } from '../audit/outbox.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
-import type { Remote } from '../git/remote.ts';
+import type { FollowedRepository } from '../git/remote.ts';
 import type { Settings } from '../repo/settings.ts';
 import type { ModuleSource } from '../source/module-source.ts';
 import type { Root } from '../store/root.ts';
@@ -36,7 +36,7 @@ export interface ReconcilerSettings {
 export interface ReconcilerParts {
   readonly root: Root;
   readonly database: ObjectDatabase;
-  readonly remote: Remote;
+  readonly remote: FollowedRepository;
   /** @param have trees that are replaced: a new version need not bring again what it shares with them */
   readonly sourcesFor: (settings: Settings, have: readonly string[]) => readonly ModuleSource[];
   readonly audit: AuditLog;

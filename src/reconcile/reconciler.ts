@@ -245,9 +245,9 @@ export class Reconciler {
 
   /** The branch's tip: one ls-refs. */
   async #observe(): Promise<string> {
-    const { status, now } = this.#parts;
+    const { status, remote, now } = this.#parts;
     const tip = await this.#branch.observe();
-    status.observed(tip, now());
+    status.observed(tip, now(), remote.answering ?? null);
     return tip;
   }
 

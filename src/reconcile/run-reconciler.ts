@@ -11,6 +11,7 @@ import { giveMemoryBack } from './give-memory-back.ts';
 import { lastGoodStatus } from './last-good.ts';
 import type { Log } from './log.ts';
 import { type OpenReconciler, openReconciler, type ReconcileOptions } from './open-reconciler.ts';
+import { caFileOf } from './open-repository.ts';
 import { watchRequests } from './operator-requests.ts';
 import { PassClock } from './pass-clock.ts';
 import { PassPace } from './pass-pace.ts';
@@ -25,7 +26,9 @@ import { watchedPass } from './watched-pass.ts';
 
 export type ReconcileMode = 'once' | 'init' | 'watch';
 
-export interface RunOptions extends Omit<ReconcileOptions, 'nextLook'>, OutwardOptions {
+export interface RunOptions
+  extends Omit<ReconcileOptions, 'nextLook'>,
+    Omit<OutwardOptions, 'repository'> {
   readonly mode: ReconcileMode;
   readonly intervalMs: number;
   /** Between failed passes as long as nothing serves. */
@@ -59,7 +62,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
   const { mode, intervalMs } = options;
   const nextLook =
     mode === 'watch' ? (signal: AbortSignal) => trigger.look(intervalMs, signal) : undefined;
-  const receivers = await readReceivers(options);
+  const receivers = await readReceivers({ ...options, repository: options.repositories[0] ?? '' });
   let opened: OpenReconciler;
   try {
     if (options.onRepaired !== undefined) options.onRepaired(await repairRoot(options, log));
@@ -76,7 +79,10 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
   try {
     const { status } = opened;
     sayStart(opened, options, log);
-    outside = await tellOutside(receivers, opened, log);
+    outside = await tellOutside(receivers, opened, log, {
+      caFile: caFileOf(options),
+      environment: options.environment,
+    });
     server = await listen(opened, options, clock, trigger, log);
     const reporter = new Reporter(opened, log);
     if (!(await isSqliteWhole(join(opened.root.path, 'audit')))) reporter.refreshSqlite();

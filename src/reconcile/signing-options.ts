@@ -19,8 +19,8 @@ export interface SigningFlags {
 interface SigningPlace {
   readonly workingDirectory: string;
   readonly root: string;
-  /** A URL, or a path. */
-  readonly repository: string;
+  /** URLs, or paths. */
+  readonly repositories: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
 }
 
@@ -63,9 +63,9 @@ function refuseUnused(revokedKeys: string | undefined, trustCommits: readonly st
 }
 
 /** Keys that come with what they are to vouch for vouch for nothing. */
-async function refuseOwn(file: string, { root, repository, workingDirectory }: SigningPlace) {
-  const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(repository);
-  const own = [root, ...(isUrl ? [] : [repository])].map((path) => resolve(workingDirectory, path));
+async function refuseOwn(file: string, { root, repositories, workingDirectory }: SigningPlace) {
+  const paths = repositories.filter((text) => !/^[a-z][a-z0-9+.-]*:\/\//i.test(text));
+  const own = [root, ...paths].map((path) => resolve(workingDirectory, path));
   const real = await realOf(file);
   for (const directory of own) {
     if (!isInside(real, await realOf(directory))) continue;

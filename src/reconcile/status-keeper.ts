@@ -1,4 +1,5 @@
 import { RinglockError } from '../errors.ts';
+import { redactValues } from '../redaction.ts';
 import type { Suspension } from '../repo/ring.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
@@ -49,6 +50,7 @@ export class StatusKeeper {
       converged_at: before?.converged_at ?? null,
       next_at: null,
       outbox_pending: null,
+      answered_by: null,
       operation: null,
       holds: {},
       held: {},
@@ -102,9 +104,15 @@ export class StatusKeeper {
     await this.#write({ next_at: at.toISOString() });
   }
 
-  /** The branch's tip was seen; not written by itself, the pass that follows writes. */
-  observed(tip: string, at: Date): void {
-    this.#current = { ...this.#current, commit: tip, observed_at: at.toISOString() };
+  /** The branch's tip was seen by a URL; not written by itself, the pass that follows writes. */
+  observed(tip: string, at: Date, answeredBy: string | null): void {
+    this.#isBehind ||= answeredBy !== (this.#current.answered_by ?? null);
+    this.#current = {
+      ...this.#current,
+      commit: tip,
+      observed_at: at.toISOString(),
+      answered_by: answeredBy,
+    };
   }
 
   /** The tip is the one that was converged before and the disk is as pinned. */
@@ -132,17 +140,17 @@ export class StatusKeeper {
       return [alias, { version: entry?.version ?? null, reason, by }];
     });
     const failed = [...held].filter(([alias]) => !memory.holds.has(alias));
-    this.#current = {
+    this.#current = withoutSecrets({
       ...this.#current,
       holds: Object.fromEntries(holds),
       held: Object.fromEntries(failed),
       anchored: memory.anchor(branch) !== undefined || this.#current.generation !== null,
-    };
+    });
   }
 
   /** The application is not well although the ring goes on with these versions; undefined: it is. */
   degradedBy(reason: string | undefined): void {
-    this.#current = { ...this.#current, degraded: reason ?? null };
+    this.#current = withoutSecrets({ ...this.#current, degraded: reason ?? null });
   }
 
   /** @param verified undefined while signatures are not asked for */
@@ -230,7 +238,7 @@ export class StatusKeeper {
   }
 
   async #write(change: Partial<RootStatus>): Promise<void> {
-    this.#current = { ...this.#current, ...change };
+    this.#current = withoutSecrets({ ...this.#current, ...change });
     this.#onChange();
     const wasBehind = this.#isBehind;
     this.#isBehind = true;
@@ -249,6 +257,12 @@ export class StatusKeeper {
       if (!wasBehind) this.#onTrouble(`status.json is out of date: ${error.message}`);
     }
   }
+}
+
+/** What is in words is redacted; names, versions and ids are what programs compare. */
+function withoutSecrets(status: RootStatus): RootStatus {
+  const { last_error, holds = {}, held = {}, degraded = null } = status;
+  return { ...status, ...redactValues({ last_error, holds, held, degraded }) };
 }
 
 function failedState(code: string, exitCode: number): RootState {

@@ -1,11 +1,11 @@
 import { RinglockError } from '../errors.ts';
-import { createDispatcher } from '../git/http-transport.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
 import { usualSchedule } from '../outward/courier.ts';
 import type { CommitFacts } from '../outward/message.ts';
 import { Outward } from '../outward/outward.ts';
 import type { Receiver } from '../outward/receiver.ts';
 import { attemptMs } from '../outward/send-request.ts';
+import { type ConnectionOptions, Connections } from '../wire/connections.ts';
 import type { Log } from './log.ts';
 import type { OpenReconciler } from './open-reconciler.ts';
 
@@ -25,10 +25,11 @@ export async function tellOutside(
   receivers: readonly Receiver[],
   opened: OpenReconciler,
   log: Log,
+  way: Omit<ConnectionOptions, 'idleTimeoutMs'>,
 ): Promise<TellOutside | undefined> {
   if (receivers.length === 0) return undefined;
   try {
-    return await begin(receivers, opened, log);
+    return await begin(receivers, opened, log, way);
   } catch (error) {
     if (!(error instanceof RinglockError)) throw error;
     log.error(`the outside is not told: ${error.message}`, { code: error.code });
@@ -40,6 +41,7 @@ async function begin(
   receivers: readonly Receiver[],
   { root, status, database, membership }: OpenReconciler,
   log: Log,
+  way: Omit<ConnectionOptions, 'idleTimeoutMs'>,
 ): Promise<TellOutside> {
   const outward = await Outward.open({
     root: root.path,
@@ -52,7 +54,7 @@ async function begin(
       })),
     commitFacts: (commit) => readCommitFacts(database, commit),
     withClient: (use) => membership.withClient(use),
-    dispatcher: createDispatcher(attemptMs),
+    connections: new Connections({ ...way, idleTimeoutMs: attemptMs }),
     log,
     now: () => new Date(),
     schedule: usualSchedule,

@@ -1,8 +1,8 @@
-import type { FetchStats, Remote } from '../git/remote.ts';
+import type { FetchStats, FollowedRepository } from '../git/remote.ts';
 import type { Durations } from './counts.ts';
 
 /** The same remote; how long its answers took is counted, where there was something to ask. */
-export function timedRemote(remote: Remote, times: Durations): Remote {
+export function timedRemote(remote: FollowedRepository, times: Durations): FollowedRepository {
   const timed = async (request: string, fetch: Promise<FetchStats>) => {
     const since = performance.now();
     const stats = await fetch;
@@ -11,13 +11,17 @@ export function timedRemote(remote: Remote, times: Durations): Remote {
   };
   return {
     url: remote.url,
-    resolveBranch: async (branch) => {
+    urls: remote.urls,
+    get answering() {
+      return remote.answering;
+    },
+    resolveBranch: async (branch, known) => {
       const since = performance.now();
-      const tip = await remote.resolveBranch(branch);
+      const tip = await remote.resolveBranch(branch, known);
       times.observe({ request: 'tip' }, performance.now() - since);
       return tip;
     },
-    fetchCommits: (tip, have) => timed('commits', remote.fetchCommits(tip, have)),
+    fetchCommits: (tip, have, depth) => timed('commits', remote.fetchCommits(tip, have, depth)),
     fetchTrees: (oids, options) => timed('trees', remote.fetchTrees(oids, options)),
     close: () => remote.close(),
   };

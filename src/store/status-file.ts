@@ -9,7 +9,7 @@ export interface RootStatus {
   readonly ring: string;
   readonly replica: string;
   readonly state: RootState;
-  /** The repository's URL, credentials removed. */
+  /** The repository's URL, the first of several, credentials removed. */
   readonly repository: string;
   readonly branch: string;
   /** The branch's tip as last observed. */
@@ -31,6 +31,8 @@ export interface RootStatus {
   readonly outbox_pending: number | null;
   readonly ringlock_version: string;
   // What follows is absent from the status of a version before.
+  /** The URL that answered last; null when none has in this process. */
+  readonly answered_by?: string | null;
   /** The operation under way; null when there is none. */
   readonly operation?: StatusOperation | null;
   /** Modules that a person keeps at a version, by alias; a null version keeps it out. */

@@ -3,8 +3,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { onEnd } from '../support/cleanup.ts';
+import { errorOf } from '../support/error-of.ts';
 import { freePort } from '../support/postgres.ts';
-import { callOf, errorOf, fullListener, run, serve } from './support.ts';
+import { callOf, fullListener, run, serve } from './support.ts';
 
 /** No file of it is ever looked at. */
 const nowhere = '/nonexistent';

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { KeptOutput, lastWords } from '../../src/lifecycle/handler-output.ts';
+import { errorOf } from '../support/error-of.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { callOf, errorOf, moduleWith, run } from './support.ts';
+import { callOf, moduleWith, run } from './support.ts';
 
 const kept = (limit: number, ...chunks: (string | Uint8Array)[]): string => {
   const output = new KeptOutput(limit);

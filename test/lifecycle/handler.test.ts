@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 import { join, resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { HandlerCall } from '../../src/lifecycle/handler.ts';
+import { errorOf } from '../support/error-of.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { callOf, errorOf, isAlive, moduleWith, type RunOptions, run } from './support.ts';
+import { callOf, isAlive, moduleWith, type RunOptions, run } from './support.ts';
 
 const runScript = (
   t: TestContext,

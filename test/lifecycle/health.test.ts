@@ -3,9 +3,10 @@ import { createServer as createTcpServer, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { type HealthCheck, probeHealth, waitForHealth } from '../../src/lifecycle/health.ts';
 import { onEnd } from '../support/cleanup.ts';
+import { errorOf } from '../support/error-of.ts';
 import { freePort } from '../support/postgres.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { errorOf, fullListener, serve } from './support.ts';
+import { fullListener, serve } from './support.ts';
 
 const checkOf = (url: string, more: Partial<HealthCheck> = {}): HealthCheck => ({
   url,

@@ -11,9 +11,10 @@ import {
   notifyApplication,
 } from '../../src/lifecycle/notify.ts';
 import { onEnd } from '../support/cleanup.ts';
+import { errorOf } from '../support/error-of.ts';
 import { freePort } from '../support/postgres.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { errorOf, serve } from './support.ts';
+import { serve } from './support.ts';
 
 const payload: NotifyPayload = {
   ring: 'edge',

@@ -5,7 +5,6 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { RinglockError } from '../../src/errors.ts';
 import {
   defaultHandlerLimits,
   type HandlerCall,
@@ -59,16 +58,6 @@ export function run(call: HandlerCall, options: RunOptions = {}): Promise<Handle
     options.signal ?? new AbortController().signal,
     options.environment ?? { PATH: process.env['PATH'], TMPDIR: process.env['TMPDIR'] },
   );
-}
-
-/** The error that something ends with; fails when it succeeds, or fails in a way nobody can act on. */
-export async function errorOf(what: Promise<unknown>): Promise<RinglockError> {
-  const error = await what.then(
-    (value) => new Error(`succeeded with ${JSON.stringify(value)}`),
-    (reason: unknown) => reason,
-  );
-  if (error instanceof RinglockError) return error;
-  throw error;
 }
 
 /** A server on a port of its own; what is open at the end of the test is closed. */

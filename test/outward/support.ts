@@ -2,12 +2,12 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { createDispatcher } from '../../src/git/http-transport.ts';
 import { type DeliverySchedule, usualSchedule } from '../../src/outward/courier.ts';
 import { Outward, type OutwardParts } from '../../src/outward/outward.ts';
 import type { Receiver } from '../../src/outward/receiver.ts';
 import { textLog } from '../../src/reconcile/log.ts';
 import type { RootStatus } from '../../src/store/status-file.ts';
+import { Connections } from '../../src/wire/connections.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import type { Received } from './stand-in.ts';
@@ -80,7 +80,7 @@ export async function startTeller(
     holds: () => [],
     commitFacts: async () => ({ author: 'Ada <ada@example.com>', subject: 'Orders 1.0.1' }),
     withClient: async () => undefined,
-    dispatcher: createDispatcher(2_000),
+    connections: new Connections({ idleTimeoutMs: 2_000, caFile: undefined, environment: {} }),
     log: textLog({ write: (text) => (log += text) }),
     now: () => new Date(),
     ...options,

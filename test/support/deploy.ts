@@ -84,6 +84,9 @@ export interface StatusFile {
   readonly converged_commit: string | null;
   readonly generation: number | null;
   readonly modules: Readonly<Record<string, string>>;
+  readonly repository: string;
+  readonly answered_by: string | null;
+  readonly outbox_pending: number | null;
   readonly last_error: { readonly code: string; readonly message: string } | null;
   readonly verified: Readonly<Record<'commit' | 'by' | 'key', string | null>> | null;
   readonly next_at?: string | null;

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
@@ -45,12 +46,14 @@ export interface GitServerOptions {
   readonly allowFilter?: boolean;
   /** Whether the server hears `Git-Protocol: version=2`; default true. */
   readonly protocolV2?: boolean;
+  /** Speaks TLS with this key and certificate, given when it starts. */
+  readonly tls?: { readonly key: string; readonly cert: string };
   /** More git configuration, as `uploadpack.allowAnySHA1InWant`: `true`. */
   readonly config?: Readonly<Record<string, string>>;
 }
 
 export interface GitServer {
-  /** `http://127.0.0.1:<port>`; a repository `name.git` of the directory is `<url>/name.git`. */
+  /** `http://127.0.0.1:<port>`, or https; a repository `name.git` of the directory is `<url>/name.git`. */
   readonly url: string;
   /** Every request so far, oldest first; clear it with `requests.length = 0`. */
   readonly requests: GitRequest[];
@@ -90,9 +93,11 @@ export async function startGitServer(
     return fault.fault;
   };
 
-  const server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
     answer(request, response).catch((error) => response.destroy(error));
-  });
+  };
+  const { tls } = initialOptions;
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await readBody(request);
@@ -123,7 +128,7 @@ export async function startGitServer(
   });
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
     setFault: (next, { on, times = Number.POSITIVE_INFINITY } = {}) => {
       fault = next === undefined ? undefined : { fault: next, on, times };

@@ -15,7 +15,7 @@ export async function passInProcess(
   const silent = () => {};
   const log = { debug: silent, info: silent, warn: silent, error: silent };
   const opened = await openReconciler(
-    { ...defaultOptions, repository: repo, root, ring, ...more },
+    { ...defaultOptions, repositories: [repo], root, ring, ...more },
     log,
   );
   try {

@@ -1,8 +1,9 @@
 import type { ReconcileOptions } from '../../src/reconcile/open-reconciler.ts';
 
 /** What a pod is told that says no more than it must. */
-export const defaultOptions: Omit<ReconcileOptions, 'repository' | 'root' | 'ring'> = {
+export const defaultOptions: Omit<ReconcileOptions, 'repositories' | 'root' | 'ring'> = {
   workingDirectory: '/',
+  caFile: undefined,
   branch: 'main',
   databaseUrl: undefined,
   seed: undefined,

@@ -93,5 +93,5 @@ function recordingLog(lines: LogLine[]): Log {
 function options(t: TestContext, repository: string): ReconcileOptions {
   const directory = temporaryDirectory(t, 'sidecar');
   const root = join(directory, 'root');
-  return { ...defaultOptions, repository, ring: 'canary', root, contentCheckMs: 0 };
+  return { ...defaultOptions, repositories: [repository], ring: 'canary', root, contentCheckMs: 0 };
 }

@@ -1,5 +1,6 @@
 import type { ParsedKey } from 'ssh2';
 import { badInput } from '../../errors.ts';
+import { registerSecret } from '../../redaction.ts';
 import { fingerprint } from './host-key.ts';
 import { readMountedFile } from './mounted-file.ts';
 
@@ -27,6 +28,7 @@ export function privateKeyReader(options: PrivateKeyOptions): () => Promise<Priv
   let last: { content: string; passphrase: string | undefined; opened: PrivateKey } | undefined;
   return async () => {
     const content = await readMountedFile(options.file, { secret: true, warn: options.warn });
+    registerSecret(content);
     const passphrase = await options.passphrase();
     if (last?.content !== content || last.passphrase !== passphrase) {
       last = { content, passphrase, opened: await openKey(options.file, content, passphrase) };

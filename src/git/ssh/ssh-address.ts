@@ -1,5 +1,5 @@
 import { badInput } from '../../errors.ts';
-import { redactUrl } from '../redact.ts';
+import { redactUrl } from '../../redaction.ts';
 
 /** Where a repository is on a server of SSH. */
 export interface SshAddress {

@@ -1,6 +1,6 @@
 import type { Client, ClientChannel } from 'ssh2';
 import { environmentFailed, RinglockError } from '../../errors.ts';
-import { redactText } from '../redact.ts';
+import { redactLine } from '../../redaction.ts';
 import { judgeHostKey, type KnownKeys, offeredAlgorithms } from './host-key.ts';
 import type { PrivateKey } from './private-key.ts';
 import type { SshAddress } from './ssh-address.ts';
@@ -112,7 +112,7 @@ function connectionOf(client: Client, { display }: SshAddress): SshConnection {
         });
       } catch (error) {
         if (error instanceof RinglockError) throw error;
-        const reason = redactText((error as Error).message, []);
+        const reason = redactLine((error as Error).message);
         // ssh2 may know of the end before its events do.
         throw isOpen && reason !== 'Not connected'
           ? environmentFailed('remote-failed', `${display} runs no command: ${reason}`)

@@ -1,7 +1,6 @@
 import { environmentFailed, type RinglockError } from '../../errors.ts';
-import { redact } from '../../redaction.ts';
+import { redactLine } from '../../redaction.ts';
 import { connectionFailure } from '../http-failures.ts';
-import { redactText } from '../redact.ts';
 import type { PrivateKey } from './private-key.ts';
 import type { SshAddress } from './ssh-address.ts';
 
@@ -21,10 +20,10 @@ export function openingFailure(
   error: Error & { level?: string },
 ): unknown {
   const cause = { cause: error };
-  const reason = redactText(error.message, []);
+  const reason = redactLine(error.message);
   switch (error.level) {
     case 'client-socket':
-      if (!progress.isConnected) return connectionFailure(display, error, { secrets: [] });
+      if (!progress.isConnected) return connectionFailure(display, error, undefined);
       break;
     case 'client-timeout': {
       if (progress.isConnected) {
@@ -64,7 +63,7 @@ function keyRefused(
     `${display} refuses the user ${JSON.stringify(user)} with the key ${key.type} ${fingerprint} of ${file}`,
     {
       hint: takesNoKey
-        ? `The server takes no keys at all, only ${redactText(others.join(', '), [])}.`
+        ? `The server takes no keys at all, only ${redactLine(others.join(', '))}.`
         : `Let it read the repository, as a deploy key or in authorized_keys: ssh-keygen -y -f ${file} prints its public part.`,
     },
   );
@@ -109,12 +108,12 @@ function saidOn(stderr: string): string {
     .split('\n')
     .map((line) => line.replace(/^remote: ?/, '').trim())
     .filter((line) => /[a-z0-9]/i.test(line));
-  return redactText(redact(lines.slice(-5).join(' ')), []);
+  return redactLine(lines.slice(-5).join(' '));
 }
 
 /** The account's shell, or what stands in its place, says something that is not git's. */
 export function noiseInsteadOfGit({ display, user }: SshAddress, start: string): RinglockError {
-  const shown = JSON.stringify(redactText(redact(start), [], 100));
+  const shown = JSON.stringify(redactLine(start, 100));
   return environmentFailed(
     'remote-not-git',
     `${display} answers with ${shown}, expected what git-upload-pack writes`,
