@@ -52,10 +52,15 @@ export class ReconcileCommand extends BaseCommand {
       RINGLOCK_WEBHOOK_SECRET is set, \`POST /webhook\`, with which a forge has the ring look at its
       branch at once.
 
+      Given again, \`--repo\` says where else the same repository is: the first that answers is taken, and
+      one whose branch is behind what is deployed is skipped.
+
       Environment: RING_NAME, RINGLOCK_LOG_LEVEL, RINGLOCK_LOG_FORMAT, RINGLOCK_SSH_KEY_FILE,
-      RINGLOCK_KNOWN_HOSTS_FILE, DATABASE_URL, MIGRATIONS_DATABASE_URL, RINGLOCK_GIT_TOKEN,
-      RINGLOCK_SSH_PASSPHRASE, RINGLOCK_WEBHOOK_SECRET, RINGLOCK_WEBHOOK_SIGNING_SECRET and
-      RINGLOCK_STATUS_TOKEN; the latter seven also as *_FILE, read again when the file changes.
+      RINGLOCK_KNOWN_HOSTS_FILE, RINGLOCK_CA_FILE, NO_PROXY, and as
+      values or as *_FILE, read again when the file changes: DATABASE_URL, MIGRATIONS_DATABASE_URL,
+      RINGLOCK_GIT_TOKEN (RINGLOCK_GIT_TOKEN_2 for the second --repo), RINGLOCK_SSH_PASSPHRASE,
+      RINGLOCK_WEBHOOK_SECRET, RINGLOCK_WEBHOOK_SIGNING_SECRET, RINGLOCK_STATUS_TOKEN, HTTPS_PROXY,
+      HTTP_PROXY.
     `,
     examples: [
       [
