@@ -1,13 +1,30 @@
+import { defaultLimits, overLimit } from '../repo/limits.ts';
+
+/**
+ * The longest chain of deltas that is read: each object of a chain costs all those before it. git makes
+ * 50 by default, and made 250 with `gc --aggressive` until version 2.12.
+ */
+export const deepestDelta = 256;
+
 /**
  * Rebuilds an object from its base and a delta (gitformat-pack, "Deltified representation").
  *
+ * @param longest bytes that the object may have
+ * @throws RinglockError `limit-exceeded`
  * @throws Error when the delta is for another base, or does not add up
  */
-export function applyDelta(base: Uint8Array, delta: Buffer): Buffer {
+export function applyDelta(
+  base: Uint8Array,
+  delta: Buffer,
+  longest: number = defaultLimits.file,
+): Buffer {
   const baseSize = readSize(delta, 0);
   const resultSize = readSize(delta, baseSize.end);
   if (baseSize.value !== base.length) {
     throw new Error(`a delta expects a base of ${baseSize.value} bytes, found ${base.length}`);
+  }
+  if (resultSize.value > longest) {
+    throw overLimit('file', { ...defaultLimits, file: longest }, 'an object has');
   }
   const result = Buffer.alloc(resultSize.value);
   let written = 0;

@@ -24,7 +24,7 @@ class LocalRemote implements Remote {
   }
 
   async resolveBranch(branch: string): Promise<string> {
-    const { gitdir } = await openLocalRepository(this.url);
+    const { gitdir } = await openLocalRepository(this.url, this.#database.limits);
     try {
       return await git.resolveRef({ fs, gitdir, ref: `refs/heads/${branch}` });
     } catch {
@@ -71,7 +71,7 @@ class LocalRemote implements Remote {
     wanted: WantedObjects,
     select: (repository: LocalRepository) => Promise<readonly string[]>,
   ): Promise<FetchStats> {
-    const repository = await openLocalRepository(this.url);
+    const repository = await openLocalRepository(this.url, this.#database.limits);
     const present = await missingOf(repository.objects, { trees: [], single: wanted.single });
     const [absent] = present.single;
     if (absent !== undefined) throw this.#lacks(absent);

@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import git from 'isomorphic-git';
 import { environmentFailed } from '../errors.ts';
+import type { Limits } from '../repo/limits.ts';
 import { ObjectLayers } from './object-layers.ts';
 
 /** A repository on this machine's disk, read without git. */
@@ -16,11 +17,11 @@ export interface LocalRepository {
  * @param path a bare repository, or a work tree (linked ones too)
  * @throws RinglockError `remote-unreachable`, `unsupported-object-format`, `unsupported-ref-format`
  */
-export async function openLocalRepository(path: string): Promise<LocalRepository> {
+export async function openLocalRepository(path: string, limits: Limits): Promise<LocalRepository> {
   const gitdir = await commonDirectory(await findGitDirectory(path));
   if (!(await exists(join(gitdir, 'objects')))) throw notARepository(path);
   await refuseOtherFormats(path, gitdir);
-  const objects = await ObjectLayers.open([gitdir, ...(await alternates(gitdir))]);
+  const objects = await ObjectLayers.open([gitdir, ...(await alternates(gitdir))], limits);
   return { gitdir, objects };
 }
 

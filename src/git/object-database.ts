@@ -3,6 +3,7 @@ import { lstat, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'no
 import { dirname, join } from 'node:path';
 import git from 'isomorphic-git';
 import { badInput, environmentFailed, RinglockError } from '../errors.ts';
+import { defaultLimits, type Limits } from '../repo/limits.ts';
 import { diskFailed } from '../store/disk-error.ts';
 import { consolidateSmallPacks } from './consolidate-packs.ts';
 import { ObjectLayers } from './object-layers.ts';
@@ -16,12 +17,14 @@ export interface ObjectDatabase extends ObjectReader {
   readonly gitdir: string;
   /** An object as it is stored, for what is signed byte for byte. @throws RinglockError `object-missing` */
   readRaw(oid: string): Promise<RawObject>;
+  /** What is taken in, at most. */
+  readonly limits: Limits;
   /**
    * Takes a whole pack in, or nothing of it: it is received beside the database, its trailer and every
    * object checked, `verify` called with a view of the database as it would be, and only then published.
    *
    * @returns how many objects the pack has
-   * @throws RinglockError `fetch-incomplete`, `fetch-corrupt`, and what `chunks` and `verify` throw
+   * @throws RinglockError `fetch-incomplete`, `fetch-corrupt`, `limit-exceeded`, and what `chunks` and `verify` throw
    */
   importPack(
     chunks: AsyncIterable<Uint8Array>,
@@ -48,29 +51,33 @@ export interface ObjectDatabase extends ObjectReader {
  *
  * @throws RinglockError `not-a-database` when something else stands at `gitdir`, `disk-denied` and its like
  */
-export async function openObjectDatabase(gitdir: string): Promise<ObjectDatabase> {
+export async function openObjectDatabase(
+  gitdir: string,
+  limits: Limits = defaultLimits,
+): Promise<ObjectDatabase> {
   try {
-    return await openDatabase(gitdir);
+    return await openDatabase(gitdir, limits);
   } catch (error) {
     throw diskFailed(error, gitdir);
   }
 }
 
-async function openDatabase(gitdir: string): Promise<ObjectDatabase> {
+async function openDatabase(gitdir: string, limits: Limits): Promise<ObjectDatabase> {
   await createIfAbsent(gitdir);
   await makeSkeleton(gitdir);
   await rm(incomingDirectory(gitdir), { recursive: true, force: true });
   await deletePartialPacks(join(gitdir, 'objects/pack'));
-  const layers = await ObjectLayers.open([gitdir]);
-  await consolidate(gitdir, layers);
+  const layers = await ObjectLayers.open([gitdir], limits);
+  await consolidate(gitdir, layers, limits);
   return {
     gitdir,
+    limits,
     has: (oid) => layers.has(oid),
     readCommit: (oid) => layers.readCommit(oid),
     readTree: (oid) => layers.readTree(oid),
     readBlob: (oid) => layers.readBlob(oid),
     readRaw: (oid) => layers.readRaw(oid),
-    importPack: (chunks, verify) => importPack(gitdir, layers, chunks, verify),
+    importPack: (chunks, verify) => importPack(gitdir, layers, limits, chunks, verify),
     mend: () => mend(gitdir, layers),
     readRef: (name) => readRef(gitdir, name),
     writeRef: (name, oid) => {
@@ -82,11 +89,11 @@ async function openDatabase(gitdir: string): Promise<ObjectDatabase> {
 }
 
 /** Fewer packs are only faster: whatever keeps them from being made leaves the old ones to be read. */
-async function consolidate(gitdir: string, layers: ObjectLayers): Promise<void> {
+async function consolidate(gitdir: string, layers: ObjectLayers, limits: Limits): Promise<void> {
   try {
     await consolidateSmallPacks(gitdir, async (oids) => {
       const pack = writePack(oids, (oid) => layers.readRaw(oid));
-      await importPack(gitdir, layers, pack);
+      await importPack(gitdir, layers, limits, pack);
     });
   } catch (error) {
     if (!(error instanceof RinglockError)) throw error;
@@ -97,12 +104,13 @@ async function consolidate(gitdir: string, layers: ObjectLayers): Promise<void> 
 async function importPack(
   gitdir: string,
   layers: ObjectLayers,
+  limits: Limits,
   chunks: AsyncIterable<Uint8Array>,
   verify?: (view: ObjectReader) => Promise<void>,
 ): Promise<number> {
   const quarantine = join(incomingDirectory(gitdir), crypto.randomUUID());
   try {
-    const pack = await receivePack(chunks, quarantine);
+    const pack = await receivePack(chunks, quarantine, limits);
     const view = await layers.behind(quarantine);
     try {
       await verify?.(view);

@@ -1,8 +1,8 @@
-import * as fs from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import git from 'isomorphic-git';
-import { environmentFailed } from '../errors.ts';
+import { environmentFailed, RinglockError } from '../errors.ts';
+import type { Limits } from '../repo/limits.ts';
+import { readLooseObject } from './loose-object.ts';
 import type { Commit, ObjectReader, ObjectType, RawObject, TreeEntry } from './object-store.ts';
 import { PackFile } from './pack-file.ts';
 import { PackIndex } from './pack-index.ts';
@@ -11,26 +11,31 @@ import { parseCommit, parseTree } from './parse-object.ts';
 /** Reads objects from one git directory after another. refresh() says which packs there are. */
 export class ObjectLayers implements ObjectReader {
   readonly #layers: Layer[];
+  readonly #limits: Limits;
   /** Objects that are there and could not be read, since the database was opened or mended. */
   readonly broken: Set<string>;
 
-  private constructor(layers: Layer[], broken = new Set<string>()) {
+  private constructor(layers: Layer[], limits: Limits, broken = new Set<string>()) {
     this.#layers = layers;
+    this.#limits = limits;
     this.broken = broken;
   }
 
   /** @param gitdirs directories with an `objects` folder, searched in this order */
-  static async open(gitdirs: readonly string[]): Promise<ObjectLayers> {
-    const layers = new ObjectLayers(gitdirs.map((gitdir) => new Layer(gitdir)));
+  static async open(gitdirs: readonly string[], limits: Limits): Promise<ObjectLayers> {
+    const layers = new ObjectLayers(
+      gitdirs.map((gitdir) => new Layer(gitdir, limits)),
+      limits,
+    );
     await layers.refresh();
     return layers;
   }
 
   /** The same layers behind another one. */
   async behind(gitdir: string): Promise<ObjectLayers> {
-    const front = new Layer(gitdir);
+    const front = new Layer(gitdir, this.#limits);
     await front.refresh();
-    return new ObjectLayers([front, ...this.#layers], this.broken);
+    return new ObjectLayers([front, ...this.#layers], this.#limits, this.broken);
   }
 
   /** Looks again which packs there are. */
@@ -71,6 +76,7 @@ export class ObjectLayers implements ObjectReader {
       try {
         return await layer.read(oid);
       } catch (error) {
+        if (error instanceof RinglockError) throw error;
         this.broken.add(oid);
         throw environmentFailed(
           'object-broken',
@@ -106,10 +112,12 @@ export class ObjectLayers implements ObjectReader {
 
 class Layer {
   readonly gitdir: string;
+  readonly #limits: Limits;
   #packs = new Map<string, PackFile>();
 
-  constructor(gitdir: string) {
+  constructor(gitdir: string, limits: Limits) {
     this.gitdir = gitdir;
+    this.#limits = limits;
   }
 
   async refresh(): Promise<void> {
@@ -119,7 +127,7 @@ class Layer {
     for (const name of names) {
       if (!name.endsWith('.idx')) continue;
       const known = this.#packs.get(name);
-      packs.set(name, known ?? (await openPack(join(directory, name))));
+      packs.set(name, known ?? (await openPack(join(directory, name), this.#limits)));
     }
     for (const [name, pack] of this.#packs) if (!packs.has(name)) pack.close();
     this.#packs = packs;
@@ -135,21 +143,22 @@ class Layer {
 
   async has(oid: string): Promise<boolean> {
     for (const pack of this.#packs.values()) if (pack.has(oid)) return true;
-    const loose = join(this.gitdir, 'objects', oid.slice(0, 2), oid.slice(2));
-    return stat(loose).then(
-      () => true,
+    return stat(this.#looseFile(oid)).then(
+      (found) => found.isFile(),
       () => false,
     );
   }
 
   async read(oid: string): Promise<RawObject> {
     for (const pack of this.#packs.values()) if (pack.has(oid)) return pack.read(oid);
-    const { gitdir } = this;
-    const found = await git.readObject({ fs, gitdir, oid, format: 'content' });
-    return { type: found.type as ObjectType, content: found.object as Uint8Array };
+    return readLooseObject(this.#looseFile(oid), oid, this.#limits);
+  }
+
+  #looseFile(oid: string): string {
+    return join(this.gitdir, 'objects', oid.slice(0, 2), oid.slice(2));
   }
 }
 
-async function openPack(indexFile: string): Promise<PackFile> {
-  return new PackFile(indexFile.replace(/idx$/, 'pack'), await PackIndex.read(indexFile));
+async function openPack(indexFile: string, limits: Limits): Promise<PackFile> {
+  return new PackFile(indexFile.replace(/idx$/, 'pack'), await PackIndex.read(indexFile), limits);
 }

@@ -1,28 +1,21 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, read } from 'node:fs';
 import { promisify } from 'node:util';
-import { inflate, inflateSync } from 'node:zlib';
-import { applyDelta } from './delta.ts';
-import type { ObjectType, RawObject } from './object-store.ts';
+import { type Limits, overLimit } from '../repo/limits.ts';
+import { applyDelta, deepestDelta } from './delta.ts';
+import type { RawObject } from './object-store.ts';
+import {
+  type EntryHeader,
+  inflateExactly,
+  longestDeflated,
+  longestHeader,
+  readEntryHeader,
+} from './pack-entry.ts';
 import type { PackIndex } from './pack-index.ts';
 
 const readAt = promisify(read);
-const inflateInBackground = promisify(inflate);
-
-const typeOfNumber: Readonly<Record<number, ObjectType>> = {
-  1: 'commit',
-  2: 'tree',
-  3: 'blob',
-  4: 'tag',
-};
-const offsetDelta = 6;
-const idDelta = 7;
 const trailerLength = 20;
-/** Below this, handing an object to another thread takes longer than inflating it. */
-const inflatedHere = 65_536;
 const cacheBytes = 16 * 1024 * 1024;
-/** zlib takes no smaller one. */
-const smallestChunk = 64;
 
 /**
  * Reads single objects from a pack on disk, each checked against its id. isomorphic-git reads a pack
@@ -31,21 +24,26 @@ const smallestChunk = 64;
 export class PackFile {
   readonly #file: string;
   readonly #index: PackIndex;
+  readonly #limits: Limits;
   #descriptor: number | undefined;
   #offsets: Float64Array | undefined;
   #bases = new Map<number, RawObject>();
   #basesBytes = 0;
 
-  constructor(file: string, index: PackIndex) {
+  constructor(file: string, index: PackIndex, limits: Limits) {
     this.#file = file;
     this.#index = index;
+    this.#limits = limits;
   }
 
   has(oid: string): boolean {
     return this.#index.has(oid);
   }
 
-  /** @throws Error in plain words when the object is not as its id says */
+  /**
+   * @throws RinglockError `limit-exceeded`
+   * @throws Error in plain words when the object is not as its id says
+   */
   async read(oid: string): Promise<RawObject> {
     const offset = this.#index.offsetOf(oid);
     if (offset === undefined) throw new Error(`${this.#file} does not have it`);
@@ -70,22 +68,36 @@ export class PackFile {
     this.#basesBytes = 0;
   }
 
+  /** Goes down to an object that is whole, then makes each of its deltas on the way back. */
   async #readAt(offset: number): Promise<RawObject> {
-    const known = this.#bases.get(offset);
-    if (known !== undefined) return known;
-    const entry = await this.#readEntry(offset);
-    const { type, size, start } = readHeader(entry);
-    const plainType = typeOfNumber[type];
-    if (plainType !== undefined) {
-      return this.#remember(offset, {
-        type: plainType,
-        content: await inflated(entry.subarray(start), size),
-      });
+    const deltas: number[] = [];
+    let at = offset;
+    let object = this.#bases.get(at);
+    while (object === undefined) {
+      const { entry, header } = await this.#readEntry(at);
+      const { type, size } = header;
+      if (type !== undefined) {
+        object = this.#remember(at, { type, content: await this.#inflate(entry, header, size) });
+        break;
+      }
+      deltas.push(at);
+      if (deltas.length > deepestDelta) {
+        throw new Error(`${this.#file} has a chain of more than ${deepestDelta} deltas`);
+      }
+      at = this.#baseOf(header, at);
+      object = this.#bases.get(at);
     }
-    const { baseOffset, deltaStart } = this.#baseOf(entry, type, start, offset);
-    const base = await this.#readAt(baseOffset);
-    const delta = await inflated(entry.subarray(deltaStart), size);
-    return this.#remember(offset, { type: base.type, content: applyDelta(base.content, delta) });
+    for (let next = deltas.pop(); next !== undefined; next = deltas.pop()) {
+      const { entry, header } = await this.#readEntry(next);
+      const delta = await this.#inflate(entry, header, header.size);
+      const content = applyDelta(object.content, delta, this.#limits.file);
+      object = this.#remember(next, { type: object.type, content });
+    }
+    return object;
+  }
+
+  async #inflate(entry: Buffer, { start }: EntryHeader, size: number): Promise<Buffer> {
+    return (await inflateExactly(entry.subarray(start), size)).content;
   }
 
   /** Small objects are kept for a while: they are often bases of others. */
@@ -101,71 +113,30 @@ export class PackFile {
     return object;
   }
 
-  #baseOf(
-    entry: Buffer,
-    type: number,
-    start: number,
-    offset: number,
-  ): { baseOffset: number; deltaStart: number } {
-    if (type === offsetDelta) {
-      const { distance, end } = readDistance(entry, start);
-      if (distance <= 0 || distance > offset) throw new Error(`${this.#file} has a broken delta`);
-      return { baseOffset: offset - distance, deltaStart: end };
+  #baseOf({ distance, base }: EntryHeader, offset: number): number {
+    if (distance !== undefined) {
+      if (distance > 0 && distance <= offset) return offset - distance;
+      throw new Error(`${this.#file} has a broken delta`);
     }
-    if (type !== idDelta) throw new Error(`${this.#file} has an object of type ${type}`);
-    const base = entry.toString('hex', start, start + 20);
-    const baseOffset = this.#index.offsetOf(base);
+    const baseOffset = base === undefined ? undefined : this.#index.offsetOf(base);
     if (baseOffset === undefined) throw new Error(`${this.#file} lacks ${base}, a delta's base`);
-    return { baseOffset, deltaStart: start + 20 };
+    return baseOffset;
   }
 
-  async #readEntry(offset: number): Promise<Buffer> {
+  async #readEntry(offset: number): Promise<{ entry: Buffer; header: EntryHeader }> {
     this.#descriptor ??= openSync(this.#file, 'r');
     this.#offsets ??= this.#index.sortedOffsets();
     const next = firstAbove(this.#offsets, offset);
     const end = next ?? fstatSync(this.#descriptor).size - trailerLength;
-    const entry = Buffer.allocUnsafe(Math.max(0, end - offset));
+    const longest = longestHeader + longestDeflated(this.#limits.file);
+    const entry = Buffer.allocUnsafe(Math.min(Math.max(0, end - offset), longest));
     const { bytesRead } = await readAt(this.#descriptor, entry, 0, entry.length, offset);
     if (bytesRead !== entry.length || bytesRead === 0)
       throw new Error(`${this.#file} is too short`);
-    return entry;
+    const header = readEntryHeader(entry);
+    if (header.size > this.#limits.file) throw overLimit('file', this.#limits, 'an object has');
+    return { entry, header };
   }
-}
-
-/** Type, inflated size and where the data starts; the size's lowest four bits come first. */
-function readHeader(entry: Buffer): { type: number; size: number; start: number } {
-  let byte = entry.readUInt8(0);
-  const type = (byte >> 4) & 7;
-  let size = byte & 15;
-  let start = 1;
-  for (let factor = 16; byte & 0x80; factor *= 128) {
-    byte = entry.readUInt8(start++);
-    size += (byte & 0x7f) * factor;
-  }
-  return { type, size, start };
-}
-
-/** How far before a delta its base starts: seven bits a byte, each continuation counting from one. */
-function readDistance(entry: Buffer, start: number): { distance: number; end: number } {
-  let end = start;
-  let byte = entry.readUInt8(end++);
-  let distance = byte & 0x7f;
-  while (byte & 0x80) {
-    byte = entry.readUInt8(end++);
-    distance = (distance + 1) * 128 + (byte & 0x7f);
-  }
-  return { distance, end };
-}
-
-/** Into a buffer of its own size: by default a few bytes would keep 16 KiB alive for as long as they live. */
-async function inflated(bytes: Buffer, size: number): Promise<Buffer> {
-  const options = { chunkSize: Math.max(smallestChunk, size + 1) };
-  const content =
-    size < inflatedHere ? inflateSync(bytes, options) : await inflateInBackground(bytes, options);
-  if (content.length !== size) {
-    throw new Error(`an object has ${content.length} bytes, expected ${size}`);
-  }
-  return content;
 }
 
 function firstAbove(sorted: Float64Array, value: number): number | undefined {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { environmentFailed } from '../errors.ts';
 
@@ -10,6 +11,50 @@ const crcLength = 4;
 const offsetLength = 4;
 /** Set in an offset that is an index into the table of 8-byte offsets. */
 const largeOffset = 0x80000000;
+
+/** An object as an index has it. */
+export interface PackedObject {
+  readonly oid: string;
+  /** Where it starts in the pack. */
+  readonly offset: number;
+  /** Of its bytes in the pack. */
+  readonly crc32: number;
+}
+
+/**
+ * The bytes of a pack's index.
+ *
+ * @param objects in the order of their ids
+ * @param trailer the pack's checksum in hex
+ */
+export function formatPackIndex(objects: readonly PackedObject[], trailer: string): Buffer {
+  const large = objects.filter(({ offset }) => offset >= largeOffset).length;
+  const idsEnd = idsStart + objects.length * idLength;
+  const crcsEnd = idsEnd + objects.length * crcLength;
+  const offsetsEnd = crcsEnd + objects.length * offsetLength;
+  const body = Buffer.alloc(offsetsEnd + large * 8 + idLength);
+  body.writeUInt32BE(magic, 0);
+  body.writeUInt32BE(2, 4);
+  let count = 0;
+  for (let first = 0; first < 256; first++) {
+    while (Number.parseInt(objects[count]?.oid.slice(0, 2) ?? 'fff', 16) <= first) count += 1;
+    body.writeUInt32BE(count, fanoutStart + first * 4);
+  }
+  let larger = 0;
+  for (const [index, { oid, crc32, offset }] of objects.entries()) {
+    body.write(oid, idsStart + index * idLength, 'hex');
+    body.writeUInt32BE(crc32, idsEnd + index * crcLength);
+    const at = crcsEnd + index * offsetLength;
+    if (offset < largeOffset) body.writeUInt32BE(offset, at);
+    else {
+      body.writeUInt32BE(largeOffset + larger, at);
+      body.writeBigUInt64BE(BigInt(offset), offsetsEnd + larger * 8);
+      larger += 1;
+    }
+  }
+  body.write(trailer, body.length - idLength, 'hex');
+  return Buffer.concat([body, createHash('sha1').update(body).digest()]);
+}
 
 /** Which objects a pack has and where, from its index, which is kept in memory as it is on disk. */
 export class PackIndex {
@@ -34,6 +79,10 @@ export class PackIndex {
         'broken-pack-index',
         `${file} has ${bytes.length} bytes, expected ${expected} at least for ${index.count} objects`,
       );
+    }
+    for (let first = 1; first < 256; first++) {
+      if (index.#fanout(first - 1) <= index.#fanout(first)) continue;
+      throw environmentFailed('broken-pack-index', `${file} counts its objects downwards`);
     }
     return index;
   }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import * as fs from 'node:fs';
-import { mkdir, open, rename } from 'node:fs/promises';
+import { mkdir, open, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import git from 'isomorphic-git';
 import { environmentFailed } from '../errors.ts';
+import { type Limits, overLimit } from '../repo/limits.ts';
+import { indexPack } from './index-pack.ts';
+import { formatPackIndex } from './pack-index.ts';
 
 export interface ReceivedPack {
   /** `pack-<sha1>`, in the quarantine's `objects/pack`, with `.pack` and `.idx`. */
@@ -16,38 +17,25 @@ const trailerLength = 20;
 
 /**
  * Writes a pack into a directory of its own, shaped like a git directory, and indexes it. The trailer
- * has to match what arrived, and every object has to resolve: isomorphic-git's indexPack leaves out
- * those that do not, in silence.
+ * has to match what arrived, and every object has to resolve.
  *
- * @throws RinglockError `fetch-incomplete`, `fetch-corrupt`
+ * @throws RinglockError `fetch-incomplete`, `fetch-corrupt`, `limit-exceeded`
  */
 export async function receivePack(
   chunks: AsyncIterable<Uint8Array>,
   quarantine: string,
+  limits: Limits,
 ): Promise<ReceivedPack> {
   const directory = join(quarantine, 'objects/pack');
   await mkdir(directory, { recursive: true });
   const received = join(directory, 'received.pack');
-  const { header, trailer } = await writeChecked(chunks, received);
+  const { header, trailer, bytes } = await writeChecked(chunks, received, limits);
   const objects = objectCount(header);
   const name = `pack-${trailer}`;
   if (objects === 0) return { name, objects };
+  const found = await indexPack(received, { count: objects, size: bytes }, limits);
   await rename(received, join(directory, `${name}.pack`));
-  const filepath = `objects/pack/${name}.pack`;
-  let oids: string[];
-  try {
-    ({ oids } = await git.indexPack({ fs, dir: quarantine, gitdir: quarantine, filepath }));
-  } catch (error) {
-    throw environmentFailed('fetch-corrupt', `a pack cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-  if (oids.length !== objects) {
-    throw environmentFailed(
-      'fetch-corrupt',
-      `only ${oids.length} of a pack's ${objects} objects can be read`,
-    );
-  }
+  await writeFile(join(directory, `${name}.idx`), formatPackIndex(found, trailer));
   return { name, objects };
 }
 
@@ -55,7 +43,8 @@ export async function receivePack(
 async function writeChecked(
   chunks: AsyncIterable<Uint8Array>,
   file: string,
-): Promise<{ header: Buffer; trailer: string }> {
+  limits: Limits,
+): Promise<{ header: Buffer; trailer: string; bytes: number }> {
   const hash = createHash('sha1');
   let header: Buffer = Buffer.alloc(0);
   let tail: Buffer = Buffer.alloc(0);
@@ -63,8 +52,9 @@ async function writeChecked(
   const handle = await open(file, 'wx');
   try {
     for await (const chunk of chunks) {
-      await handle.writeFile(chunk);
       bytes += chunk.length;
+      if (bytes > limits.fetch) throw overLimit('fetch', limits, 'a pack has');
+      await handle.writeFile(chunk);
       if (header.length < headerLength) {
         header = Buffer.concat([header, chunk]).subarray(0, headerLength);
       }
@@ -87,7 +77,7 @@ async function writeChecked(
       `a pack of ${bytes} bytes ends with checksum ${trailer}, expected ${computed}`,
     );
   }
-  return { header, trailer };
+  return { header, trailer, bytes };
 }
 
 function objectCount(header: Buffer): number {
