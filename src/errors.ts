@@ -31,12 +31,28 @@ export class RinglockError extends Error {
     message: string,
     options: RinglockErrorOptions = {},
   ) {
-    super(redact(message), options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      printable(redact(message)),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.code = code;
     this.exitCode = exitCode;
-    this.hint = options.hint === undefined ? undefined : redact(options.hint);
+    this.hint = options.hint === undefined ? undefined : printable(redact(options.hint));
     this.details = redactValues(options.details);
   }
+}
+
+const longestMessage = 8192;
+/** Control characters but newline and tab, and what turns the direction of writing. */
+const steering = /[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu;
+
+/** Messages quote what a repository or a server says: none of it may steer a terminal, or fill a log. */
+function printable(text: string): string {
+  const cut = text.length > longestMessage ? `${text.slice(0, longestMessage)}…` : text;
+  return cut.replace(
+    steering,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** A check failed or a change was refused (exit 1). */

@@ -12,6 +12,7 @@ import {
   runReconciler,
 } from '../reconcile/run-reconciler.ts';
 import { registerUrl } from '../redaction.ts';
+import { parseByteSize } from '../repo/byte-size.ts';
 import { parseDuration } from '../repo/duration.ts';
 import type { Repair } from '../store/set-aside.ts';
 import type { RootStatus } from '../store/status-file.ts';
@@ -152,6 +153,18 @@ export class ReconcileCommand extends BaseCommand {
   idleTimeout = Option.String('--idle-timeout', '30s', {
     description: 'Give up a connection on which nothing comes for so long (30s).',
   });
+  maxFetch = Option.String('--max-fetch', '1GiB', {
+    description: 'The most bytes that one fetch takes from the git server (1GiB).',
+  });
+  maxFile = Option.String('--max-file', '64MiB', {
+    description: 'The largest file that a module may have; it is held in memory whole (64MiB).',
+  });
+  maxModule = Option.String('--max-module', '1GiB', {
+    description: 'The most bytes that one module may have (1GiB).',
+  });
+  maxInstall = Option.String('--max-install', '8GiB', {
+    description: 'The most bytes that one commit may install anew (8GiB).',
+  });
   contentCheck = Option.String('--content-check', '10m', {
     description: 'How often every byte on disk is compared with its digest (10m).',
   });
@@ -264,6 +277,12 @@ export class ReconcileCommand extends BaseCommand {
       trustCommits: this.trustCommit,
       adopt: this.adopt,
       idleTimeoutMs: parseDuration(this.idleTimeout, '--idle-timeout'),
+      limits: {
+        fetch: parseByteSize(this.maxFetch, '--max-fetch'),
+        file: parseByteSize(this.maxFile, '--max-file'),
+        module: parseByteSize(this.maxModule, '--max-module'),
+        install: parseByteSize(this.maxInstall, '--max-install'),
+      },
       contentCheckMs: parseDuration(this.contentCheck, '--content-check'),
       migrationsUrl: this.migrationsUrl,
       skipMigrations: this.skipMigrations,

@@ -14,7 +14,10 @@ export function branchNotFound(
     return badInput(
       'branch-not-found',
       `${branch} is ${refNames.includes(`refs/tags/${branch}`) ? 'a tag' : 'a commit id'} of ${display}, expected a branch`,
-      { hint: `A ring follows a branch${listed(branches)}.`, details: { branch, branches } },
+      {
+        hint: `A ring follows a branch${listed(branches)}.`,
+        details: { branch, branches: branches.slice(0, mostListed) },
+      },
     );
   }
   if (branches.length === 0) {
@@ -24,7 +27,7 @@ export function branchNotFound(
   }
   return badInput('branch-not-found', `${display} has no branch ${branch}${listed(branches)}`, {
     hint: 'Push it, or follow another one with --branch.',
-    details: { branch, branches },
+    details: { branch, branches: branches.slice(0, mostListed) },
   });
 }
 

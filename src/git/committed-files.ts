@@ -1,3 +1,4 @@
+import { committedText } from '../repo/committed-text.ts';
 import { manifestsDirectory, platformFile } from '../repo/names.ts';
 import { missingOf, treeMode } from './completeness.ts';
 import type { ObjectDatabase } from './object-database.ts';
@@ -7,7 +8,7 @@ import type { Remote } from './remote.ts';
 /** What a commit says about its platform, without its modules' files. */
 export interface CommittedPlatform {
   readonly commit: Commit;
-  /** Paths of the files below `manifests/`, from the repository's top. */
+  /** Paths of the files directly below `manifests/`, from the repository's top. */
   readonly manifestPaths: readonly string[];
   /** Text of a file below `manifests/`, or of `VERSION`; undefined when the commit does not have it. */
   readText(path: string): Promise<string | undefined>;
@@ -49,13 +50,17 @@ export async function readCommitted(
   const { manifests, version } = await topEntries(database, found.tree);
   const blobs = new Map<string, string>();
   if (version !== undefined) blobs.set(platformFile, version);
-  if (manifests !== undefined) await collect(database, manifests, manifestsDirectory, blobs);
+  if (manifests !== undefined) {
+    for (const entry of await database.readTree(manifests)) {
+      if (isFile(entry)) blobs.set(`${manifestsDirectory}/${entry.path}`, entry.oid);
+    }
+  }
   return {
     commit: found,
     manifestPaths: [...blobs.keys()].filter((path) => path !== platformFile),
     readText: async (path) => {
       const oid = blobs.get(path);
-      return oid === undefined ? undefined : Buffer.from(await database.readBlob(oid)).toString();
+      return oid === undefined ? undefined : committedText(await database.readBlob(oid), path);
     },
   };
 }
@@ -85,17 +90,4 @@ async function manifestsOf(database: ObjectDatabase, commit: string): Promise<st
   if (missing.single.length > 0) return [];
   const { manifests } = await topEntries(database, tree);
   return manifests === undefined ? [] : [manifests];
-}
-
-async function collect(
-  reader: ObjectReader,
-  tree: string,
-  directory: string,
-  blobs: Map<string, string>,
-): Promise<void> {
-  for (const entry of await reader.readTree(tree)) {
-    const path = `${directory}/${entry.path}`;
-    if (entry.mode === treeMode) await collect(reader, entry.oid, path, blobs);
-    else if (isFile(entry)) blobs.set(path, entry.oid);
-  }
 }

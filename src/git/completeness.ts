@@ -69,4 +69,4 @@ export async function firstMissingBelow(
 }
 
 export const treeMode = '040000';
-const gitlinkMode = '160000';
+export const gitlinkMode = '160000';

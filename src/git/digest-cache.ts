@@ -5,7 +5,7 @@ import type { GitRepository } from './git-command.ts';
 import type { ModuleDigest } from './module-digest.ts';
 
 /** Raise it with every change to what is digested, how, or what is kept here. */
-const cacheVersion = 1;
+const cacheVersion = 2;
 
 /** Digests of former trees are kept for switching branches; beyond this the oldest go. */
 const leastKept = 1024;

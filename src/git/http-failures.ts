@@ -76,6 +76,8 @@ export async function readLimited(body: AsyncIterable<Uint8Array>): Promise<stri
   return length < longestExplanation ? text : text.replace(/\S*$/, '');
 }
 
+const longestRetryAfterMs = 24 * 3_600_000;
+
 /** Seconds or a date (RFC 9110, 10.2.3) to milliseconds from now; undefined when absent or neither. */
 export function parseRetryAfter(
   value: string | string[] | undefined,
@@ -83,9 +85,10 @@ export function parseRetryAfter(
 ): number | undefined {
   const text = Array.isArray(value) ? value[0] : value;
   if (text === undefined) return undefined;
-  if (/^\d+$/.test(text.trim())) return Number(text) * 1000;
+  if (/^\d+$/.test(text.trim())) return Math.min(Number(text) * 1000, longestRetryAfterMs);
   const date = Date.parse(text);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+  if (Number.isNaN(date)) return undefined;
+  return Math.min(Math.max(0, date - now), longestRetryAfterMs);
 }
 
 /**

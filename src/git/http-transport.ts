@@ -32,10 +32,14 @@ export interface TransportOptions {
   readonly maxRetryAfterMs?: number | undefined;
 }
 
+const defaultIdleTimeoutMs = 30_000;
 const userAgent = 'git/ringlock';
 const version2 = { 'git-protocol': 'version=2' };
 const largestUncompressedRequest = 1024;
 const maxRedirects = 5;
+/** A response that is never silent may still never end: after so many idle times it has to be fast. */
+const patience = 20;
+const slowestBytesPerSecond = 1024;
 
 /** git's smart HTTP to one repository: authorised, never silent for long, with plain errors. */
 export class HttpTransport implements Transport {
@@ -54,7 +58,7 @@ export class HttpTransport implements Transport {
     this.#base = this.#address.url.href;
     this.#options = options;
     this.traffic = options.traffic ?? { requests: 0, bytes: 0 };
-    const { idleTimeoutMs = 30_000, caFile, environment = process.env } = options;
+    const { idleTimeoutMs = defaultIdleTimeoutMs, caFile, environment = process.env } = options;
     this.#connections = new Connections({ idleTimeoutMs, caFile, environment });
   }
 
@@ -196,15 +200,27 @@ export class HttpTransport implements Transport {
   /** Ends normally only when the server ended its response. */
   async *#body(response: Dispatcher.ResponseData): AsyncGenerator<Uint8Array> {
     let bytes = 0;
+    const start = performance.now();
     try {
       for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
         bytes += chunk.length;
         this.traffic.bytes += chunk.length;
+        this.#refuseCrawl(bytes, performance.now() - start);
         yield chunk;
       }
     } catch (error) {
       throw bodyFailure(this.display, error, bytes);
     }
+  }
+
+  #refuseCrawl(bytes: number, elapsedMs: number): void {
+    const { idleTimeoutMs = defaultIdleTimeoutMs } = this.#options;
+    const lateMs = elapsedMs - patience * idleTimeoutMs;
+    if (lateMs <= (bytes * 1000) / slowestBytesPerSecond) return;
+    throw environmentFailed(
+      'remote-timeout',
+      `${this.display} sent ${bytes} bytes in ${Math.round(elapsedMs / 1000)} s, and has not ended`,
+    );
   }
 
   #requireSameRepositoryHost(location: URL, suffix: string): void {
@@ -230,7 +246,12 @@ export class HttpTransport implements Transport {
 
 function redirectTarget(response: Dispatcher.ResponseData, from: string): URL | undefined {
   if (response.statusCode < 300 || response.statusCode >= 400) return undefined;
-  return new URL(String(response.headers['location'] ?? ''), from);
+  const location = String(response.headers['location'] ?? '');
+  if (URL.canParse(location, from)) return new URL(location, from);
+  throw environmentFailed(
+    'remote-redirected',
+    `${from} redirects to ${JSON.stringify(location.slice(0, 200))}, which is no URL`,
+  );
 }
 
 function retryAfterOf(error: unknown): number {

@@ -3,7 +3,13 @@ import git from 'isomorphic-git';
 import { environmentFailed } from '../errors.ts';
 import { commitsBetween, generationsOf, isAncestor } from './ancestry.ts';
 import { branchNotFound } from './branches.ts';
-import { missingOf, requireComplete, treeMode, type WantedObjects } from './completeness.ts';
+import {
+  gitlinkMode,
+  missingOf,
+  requireComplete,
+  treeMode,
+  type WantedObjects,
+} from './completeness.ts';
 import { type LocalRepository, openLocalRepository } from './local-repository.ts';
 import type { ObjectDatabase } from './object-database.ts';
 import type { FetchStats, FetchTreesOptions, Remote } from './remote.ts';
@@ -83,19 +89,18 @@ class LocalRemote implements Remote {
     return { ...nothing, objects };
   }
 
-  async #collectBelow(
-    repository: LocalRepository,
-    tree: string,
-    found: Set<string>,
-  ): Promise<void> {
-    if (found.has(tree)) return;
-    if (!(await repository.objects.has(tree))) throw this.#lacks(tree);
-    found.add(tree);
-    for (const { mode, oid } of await repository.objects.readTree(tree)) {
-      if (mode === treeMode) await this.#collectBelow(repository, oid, found);
-      else if (mode.startsWith('10') && !found.has(oid) && !(await this.#database.has(oid))) {
-        found.add(oid);
-      } else if (mode === '120000') found.add(oid);
+  async #collectBelow(repository: LocalRepository, top: string, found: Set<string>): Promise<void> {
+    const trees = [top];
+    for (let tree = trees.pop(); tree !== undefined; tree = trees.pop()) {
+      if (found.has(tree)) continue;
+      if (!(await repository.objects.has(tree))) throw this.#lacks(tree);
+      found.add(tree);
+      for (const { mode, oid } of await repository.objects.readTree(tree)) {
+        if (mode === treeMode) trees.push(oid);
+        else if (mode !== gitlinkMode && !found.has(oid) && !(await this.#database.has(oid))) {
+          found.add(oid);
+        }
+      }
     }
   }
 

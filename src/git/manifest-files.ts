@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { badInput, environmentFailed, refused } from '../errors.ts';
+import { badInput, environmentFailed, RinglockError, refused } from '../errors.ts';
+import { committedText } from '../repo/committed-text.ts';
 import { type Lock, parseLock } from '../repo/lock.ts';
 import {
   lockFile,
@@ -104,8 +105,9 @@ async function readTexts(directory: string): Promise<ReadonlyMap<string, string>
     .sort();
   const read = wanted.map(async (path) => {
     try {
-      return [path, await readFile(join(directory, '..', path), 'utf8')] as const;
+      return [path, committedText(await readFile(join(directory, '..', path)), path)] as const;
     } catch (error) {
+      if (error instanceof RinglockError) throw error;
       throw environmentFailed('file-unreadable', `${path} cannot be read: ${String(error)}`);
     }
   });

@@ -3,10 +3,11 @@ import { contentDigest } from '../digest/content-digest.ts';
 import { distributedFiles, moduleManifestFile } from '../digest/module-files.ts';
 import { isLfsPointer, lfsPointerMaxBytes } from '../digest/refusals.ts';
 import { refused } from '../errors.ts';
+import { committedText } from '../repo/committed-text.ts';
 import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
 import type { GitRepository } from './git-command.ts';
+import { listFilesBelow } from './module-walk.ts';
 import { ObjectBatch } from './object-batch.ts';
-import type { TreeEntry } from './object-store.ts';
 
 /** What a module's git tree says of it; a function of the tree's id and the digest's rules alone. */
 export interface ModuleDigest {
@@ -95,9 +96,9 @@ async function listModule(
   if (!manifestEntry.mode.startsWith('100')) {
     throw refused('refused-path', `${manifestFile} is not a regular file`);
   }
-  const manifest = (await objects.readBlob(manifestEntry.oid)).toString();
+  const manifest = committedText(await objects.readBlob(manifestEntry.oid), manifestFile);
   const parsed = parseModuleManifest(manifest, manifestFile);
-  return { path, manifest, files: await distributedBlobs(objects, top, parsed, path, maxFiles) };
+  return { path, manifest, files: await distributedBlobs(objects, tree, parsed, path, maxFiles) };
 }
 
 interface HashedBlob {
@@ -122,36 +123,16 @@ function digestOf({ manifest }: ListedModule, hashed: readonly HashedBlob[]): Mo
 /**
  * The files of a module that are digested and installed.
  *
- * @param top the entries of the module's tree
- * @throws RinglockError `refused-path`
+ * @throws RinglockError `refused-path`, `limit-exceeded`
  */
 async function distributedBlobs(
   objects: ObjectBatch,
-  top: readonly TreeEntry[],
+  tree: string,
   manifest: ModuleManifest,
   path: string,
   maxFiles: number,
 ): Promise<ModuleBlob[]> {
-  const files: ModuleBlob[] = [];
-  await collectFiles(objects, top, '', files);
-  return distributedFiles(manifest, files, path, maxFiles);
-}
-
-async function collectFiles(
-  objects: ObjectBatch,
-  entries: readonly TreeEntry[],
-  prefix: string,
-  found: ModuleBlob[],
-): Promise<void> {
-  const folders: Promise<void>[] = [];
-  for (const { path, mode, oid } of entries) {
-    if (mode !== '040000') found.push({ path: prefix + path, mode, oid });
-    else {
-      const below = objects.readTree(oid);
-      folders.push(below.then((inner) => collectFiles(objects, inner, `${prefix}${path}/`, found)));
-    }
-  }
-  await Promise.all(folders);
+  return distributedFiles(manifest, await listFilesBelow(objects, tree, path), path, maxFiles);
 }
 
 /** @throws RinglockError `refused-path` for a git-LFS pointer */

@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { environmentFailed, RinglockError } from '../errors.ts';
 import { type GitRepository, gitEnvironment, gitMissing } from './git-command.ts';
 import type { ObjectReader, TreeEntry } from './object-store.ts';
+import { parseTree } from './parse-object.ts';
 
 export interface ObjectHeader {
   readonly oid: string;
@@ -107,7 +108,7 @@ export class ObjectBatch implements Pick<ObjectReader, 'readTree' | 'readBlob'> 
 
   async readTree(oid: string): Promise<readonly TreeEntry[]> {
     const { content, oid: id } = await this.#readTyped(oid, 'tree');
-    return parseTree(content, id.length / 2);
+    return parseTree(id, content, id.length / 2);
   }
 
   /** Lets git end; objects asked for before are still delivered. */
@@ -199,20 +200,4 @@ function missing(spec: string): RinglockError {
   return environmentFailed('object-missing', `git object ${spec} is not in this repository`, {
     hint: 'Fetch it: git fetch --all --tags.',
   });
-}
-
-/** A tree object's bytes: `<octal mode> <name>\0<raw id>` again and again (git's documentation of objects). */
-function parseTree(content: Buffer, idLength: number): TreeEntry[] {
-  const entries: TreeEntry[] = [];
-  for (let at = 0; at < content.length; ) {
-    const space = content.indexOf(0x20, at);
-    const end = content.indexOf(0, space);
-    entries.push({
-      mode: content.toString('latin1', at, space).padStart(6, '0'),
-      path: content.toString('utf8', space + 1, end),
-      oid: content.toString('hex', end + 1, end + 1 + idLength),
-    });
-    at = end + 1 + idLength;
-  }
-  return entries;
 }

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { environmentFailed, RinglockError } from '../errors.ts';
+import { environmentFailed, RinglockError, refused } from '../errors.ts';
 import type { Limits } from '../repo/limits.ts';
 import { readLooseObject } from './loose-object.ts';
 import type { Commit, ObjectReader, ObjectType, RawObject, TreeEntry } from './object-store.ts';
@@ -63,7 +63,7 @@ export class ObjectLayers implements ObjectReader {
   }
 
   async readTree(oid: string): Promise<readonly TreeEntry[]> {
-    return parseTree(await this.#readAs('tree', oid));
+    return parseTree(oid, await this.#readAs('tree', oid));
   }
 
   readBlob(oid: string): Promise<Uint8Array> {
@@ -103,10 +103,7 @@ export class ObjectLayers implements ObjectReader {
         object.content.byteOffset,
         object.content.byteLength,
       );
-    throw environmentFailed(
-      'object-broken',
-      `object ${oid} is a ${object.type}, expected a ${type}`,
-    );
+    throw refused('malformed-object', `object ${oid} is a ${object.type}, expected a ${type}`);
   }
 }
 

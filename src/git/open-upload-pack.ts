@@ -1,6 +1,6 @@
 import { packetText } from './pkt-line.ts';
 import type { Transport } from './transport.ts';
-import { refuseErrorPacket, responseCutOff, type UploadPack } from './upload-pack.ts';
+import { refuseErrorPacket, responseCutOff, talkLimit, type UploadPack } from './upload-pack.ts';
 import { openVersion0 } from './upload-pack-v0.ts';
 import { openVersion2 } from './upload-pack-v2.ts';
 
@@ -23,7 +23,9 @@ async function readAdvertisement(transport: Transport): Promise<Buffer[]> {
   const lines: Buffer[] = [];
   let ended = false;
   let afterServiceHeader = false;
+  const count = talkLimit(transport.display);
   for await (const packet of await transport.advertisement()) {
+    count(packet);
     if (packet.type === 'flush') {
       // The service header has a flush of its own.
       ended = !afterServiceHeader;

@@ -1,4 +1,5 @@
 import { badInput, refused } from '../errors.ts';
+import { committedText } from '../repo/committed-text.ts';
 import type { GraphModule } from '../repo/graph.ts';
 import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
 import {
@@ -97,7 +98,7 @@ async function readVersion(objects: ObjectBatch, top: readonly TreeEntry[]): Pro
       hint: 'Run `ringlock init`, or add the file if git does not have it yet.',
     });
   }
-  return parsePlatformVersion((await objects.readBlob(entry.oid)).toString());
+  return parsePlatformVersion(committedText(await objects.readBlob(entry.oid), platformFile));
 }
 
 /** The texts of the files directly below manifests/ that are read, by path. */
@@ -110,7 +111,7 @@ async function readManifests(
     .map(({ path, mode, oid }) => ({ path: `${manifestsDirectory}/${path}`, mode, oid }))
     .filter(({ path, mode }) => mode.startsWith('100') && isReadManifest(path));
   const texts = wanted.map(
-    async ({ path, oid }) => [path, (await objects.readBlob(oid)).toString()] as const,
+    async ({ path, oid }) => [path, committedText(await objects.readBlob(oid), path)] as const,
   );
   return new Map(await Promise.all(texts));
 }

@@ -10,6 +10,7 @@ import {
   refuseErrorPacket,
   requireSha1,
   responseCutOff,
+  talkLimit,
   type UploadPack,
 } from './upload-pack.ts';
 
@@ -97,10 +98,12 @@ async function readFetchResponse(
   display: string,
 ): Promise<FetchResponse> {
   const found = { shallow: [] as string[], unshallow: [] as string[], ACK: [] as string[] };
+  const count = talkLimit(display);
   let inShallowSection = hasShallowSection;
   for (;;) {
     const { value: packet, done } = await packets.next();
     if (done === true) throw responseCutOff(display);
+    count(packet);
     if (packet.type === 'flush' && inShallowSection) {
       inShallowSection = false;
       continue;

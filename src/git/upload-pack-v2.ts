@@ -11,6 +11,7 @@ import {
   refuseErrorPacket,
   requireSha1,
   responseCutOff,
+  talkLimit,
   type UploadPack,
 } from './upload-pack.ts';
 
@@ -61,9 +62,11 @@ export function openVersion2(transport: Transport, lines: readonly string[]): Up
 
 async function readRefs(packets: AsyncIterator<Packet>, display: string): Promise<RemoteRef[]> {
   const refs: RemoteRef[] = [];
+  const count = talkLimit(display);
   for (;;) {
     const { value: packet, done } = await packets.next();
     if (done === true) throw responseCutOff(display);
+    count(packet);
     if (packet.type === 'flush') break;
     if (packet.type !== 'data') continue;
     refuseErrorPacket(packet.payload, display);
@@ -93,10 +96,12 @@ async function readFetchResponse(
   display: string,
 ): Promise<FetchResponse> {
   const sections = new Map<string, string[]>();
+  const count = talkLimit(display);
   let lines: string[] | undefined;
   for (;;) {
     const { value: packet, done } = await packets.next();
     if (done === true) throw responseCutOff(display);
+    count(packet);
     if (packet.type === 'delimiter') lines = undefined;
     else if (packet.type === 'flush') break;
     else if (packet.type === 'data') {

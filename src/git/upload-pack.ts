@@ -81,6 +81,28 @@ export function responseCutOff(display: string): Error {
   return environmentFailed('fetch-incomplete', `the response of ${display} has no end`);
 }
 
+/** Bytes: refs of half a million branches, and no more progress than a person would read. */
+const longestTalk = 32 * 1024 * 1024;
+/** A flush carries nothing: a thousand of them are as bad as all that may be said. */
+const emptyPacketCost = 32 * 1024;
+
+/**
+ * Counts what a server says besides a pack, which would else be kept or listened to for ever.
+ *
+ * @returns takes each packet; throws RinglockError `remote-failed` when it is too much
+ */
+export function talkLimit(display: string): (packet: Packet) => void {
+  let bytes = 0;
+  return (packet) => {
+    bytes += packet.type === 'data' ? Math.max(64, packet.payload.length) : emptyPacketCost;
+    if (bytes <= longestTalk) return;
+    throw environmentFailed(
+      'remote-failed',
+      `${display} says more than ${longestTalk} bytes besides a pack, and goes on`,
+    );
+  };
+}
+
 const band = { data: 1, progress: 2, error: 3 };
 
 /**
@@ -92,13 +114,15 @@ export async function* readSideband(
   packets: AsyncIterator<Packet>,
   display: string,
 ): AsyncGenerator<Uint8Array> {
+  const count = talkLimit(display);
   try {
     for (;;) {
       const { value: packet, done } = await packets.next();
       if (done === true) throw responseCutOff(display);
       if (packet.type === 'flush') break;
+      const channel = packet.type === 'data' ? packet.payload[0] : undefined;
+      if (channel !== band.data) count(packet);
       if (packet.type !== 'data') continue;
-      const channel = packet.payload[0];
       const content = packet.payload.subarray(1);
       if (channel === band.data) yield content;
       else if (channel === band.error) throw serverError(display, packetText(content));
@@ -110,10 +134,16 @@ export async function* readSideband(
   }
 }
 
+/** Packets that are read after the last that counts. */
+const mostDrained = 16;
+
 /** Reads to the response's end, so that its connection serves again; what was asked for has arrived. */
 export async function drain(packets: AsyncIterator<Packet>): Promise<void> {
   try {
-    while ((await packets.next()).done !== true);
+    for (let read = 0; read < mostDrained; read++) {
+      if ((await packets.next()).done === true) return;
+    }
+    await packets.return?.(undefined);
   } catch {
     // Nothing that comes after the flush counts.
   }

@@ -4,7 +4,7 @@ import { isAncestor } from '../git/ancestry.ts';
 import { type CommittedPlatform, fetchCommitted, readCommitted } from '../git/committed-files.ts';
 import type { Commit } from '../git/object-store.ts';
 import type { FollowedRepository } from '../git/remote.ts';
-import { redact } from '../redaction.ts';
+import { redactLine } from '../redaction.ts';
 import { formatLock } from '../repo/lock.ts';
 import { tenantsFile } from '../repo/names.ts';
 import { parseRingFile } from '../repo/ring.ts';
@@ -190,9 +190,9 @@ export class BranchFollower {
       commit,
       committed: await readCommittedRing(platform, this.#options.ring),
       tenants: await platform.readText(tenantsFile),
-      // Somebody may have committed a token in words.
-      actor: { name: redact(`${name} <${email}>`), commit: deployed.oid },
-      subject: redact(deployed.message.split('\n', 1)[0] ?? ''),
+      // Whoever commits writes these, perhaps with a token in them, and people read them in terminals.
+      actor: { name: redactLine(`${name} <${email}>`), commit: deployed.oid },
+      subject: redactLine(deployed.message.split('\n', 1)[0] ?? ''),
       isKnown: false,
     };
   }

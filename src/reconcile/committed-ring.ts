@@ -4,6 +4,7 @@ import { type Lock, parseLock } from '../repo/lock.ts';
 import { lockFile, ringFile, ringOfRingFile, settingsFile } from '../repo/names.ts';
 import { parseRingFile, type Ring } from '../repo/ring.ts';
 import { defaultSettings, parseSettings, type Settings } from '../repo/settings.ts';
+import { moduleDirectories } from '../store/layout.ts';
 
 /** What one commit says of one ring. */
 export interface CommittedRing {
@@ -16,7 +17,7 @@ export interface CommittedRing {
  * Reads a ring's lock, definition and settings out of a commit's `manifests/`.
  *
  * @throws RinglockError `ring-missing` or `lock-missing` (never read as "remove everything"),
- *   `newer-lock-version`, `invalid-file`, …
+ *   `newer-lock-version`, `invalid-file`, `directory-clash`, …
  */
 export async function readCommittedRing(
   platform: CommittedPlatform,
@@ -36,10 +37,13 @@ export async function readCommittedRing(
       hint: `Nothing is removed because of this. Write it with: ringlock lock --ring ${ringName}`,
     });
   }
+  const lock = parseLock(lockText, ringName);
+  // Now, and not when everything else has been done for it.
+  moduleDirectories(lock);
   const settingsText = await platform.readText(settingsFile);
   return {
     ring: parseRingFile(ringText, ringName).ring,
-    lock: parseLock(lockText, ringName),
+    lock,
     settings: settingsText === undefined ? defaultSettings : parseSettings(settingsText),
   };
 }

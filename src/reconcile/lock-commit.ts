@@ -1,4 +1,5 @@
-import type { Commit, ObjectReader } from '../git/object-store.ts';
+import { treeMode } from '../git/completeness.ts';
+import type { Commit, ObjectReader, TreeEntry } from '../git/object-store.ts';
 import { lockFile, manifestsDirectory } from '../repo/names.ts';
 
 /** Fetches trees (themselves only, not what they contain), as far as they are not there. */
@@ -73,14 +74,14 @@ export async function lockIds(
   const manifests = new Map<string, string>();
   for (const { oid, tree } of commits) {
     const entry = await entryOf(objects, tree, manifestsDirectory);
-    if (entry !== undefined) manifests.set(oid, entry);
+    if (entry?.mode === treeMode) manifests.set(oid, entry.oid);
   }
   await fetchTrees([...new Set(manifests.values())]);
   const name = lockFile(ring).slice(manifestsDirectory.length + 1);
   const locks = new Map<string, string>();
   for (const [oid, tree] of manifests) {
     const entry = await entryOf(objects, tree, name);
-    if (entry !== undefined) locks.set(oid, entry);
+    if (entry !== undefined) locks.set(oid, entry.oid);
   }
   return locks;
 }
@@ -89,6 +90,6 @@ async function entryOf(
   objects: ObjectReader,
   tree: string,
   name: string,
-): Promise<string | undefined> {
-  return (await objects.readTree(tree)).find(({ path }) => path === name)?.oid;
+): Promise<TreeEntry | undefined> {
+  return (await objects.readTree(tree)).find(({ path }) => path === name);
 }

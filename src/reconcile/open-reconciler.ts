@@ -6,9 +6,11 @@ import { createOutbox, type Outbox } from '../audit/outbox.ts';
 import { readSecret } from '../environment.ts';
 import { badInput, environmentFailed } from '../errors.ts';
 import { type ObjectDatabase, openObjectDatabase } from '../git/object-database.ts';
+import { defaultLimits, type Limits } from '../repo/limits.ts';
 import { requireRingName } from '../repo/names.ts';
 import { parsePlatformVersion } from '../repo/platform.ts';
 import { gitSource } from '../source/git-source.ts';
+import { limitSources } from '../source/limited-source.ts';
 import { objectSource } from '../source/object-source.ts';
 import { diskFailed } from '../store/disk-error.ts';
 import { openRoot, type Root } from '../store/root.ts';
@@ -49,6 +51,8 @@ export interface ReconcileOptions extends RepositoryOptions, SigningFlags {
   readonly adopt: boolean;
   /** How long a pass may take to look, fetch and stage. */
   readonly timeoutMs: number;
+  /** What the repository may cost this pod; defaultLimits when undefined. */
+  readonly limits?: Limits;
   readonly contentCheckMs: number;
   /** MIGRATIONS_DATABASE_URL when undefined. */
   readonly migrationsUrl: string | undefined;
@@ -96,6 +100,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     options.databaseUrl ?? (await readSecret('DATABASE_URL', options.environment));
   await refuseUnconnectedReplicas(options, databaseUrl);
   const inPlace = readStrategy(options);
+  const { limits = defaultLimits } = options;
   const now = () => new Date();
   const root = await openRoot({
     path: resolve(options.workingDirectory, options.root),
@@ -122,7 +127,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     });
     opened.push(outbox);
     await setAsideDatabaseFile(root.path, now(), log);
-    const database = await openObjectDatabase(join(root.path, 'repo.git'));
+    const database = await openObjectDatabase(join(root.path, 'repo.git'), limits);
     const attempt = new Attempt(options.timeoutMs);
     const tally = new Tally();
     const plainRemote = openRepository(options, database, log, {
@@ -145,10 +150,11 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
       now,
       log.warn,
     );
-    const sourcesFor: ReconcilerParts['sourcesFor'] = ({ maxFiles }, have) => [
-      objectSource(database, maxFiles),
-      gitSource(remote, database, { maxFiles, have }),
-    ];
+    const sourcesFor: ReconcilerParts['sourcesFor'] = ({ maxFiles }, have) =>
+      limitSources(
+        [objectSource(database, maxFiles), gitSource(remote, database, { maxFiles, have })],
+        limits,
+      );
     const migrationsUrl = async () =>
       options.migrationsUrl ?? (await readSecret('MIGRATIONS_DATABASE_URL', options.environment));
     const membership = new RingMembership({

@@ -60,6 +60,7 @@ export function parseModuleManifest(text: string, file: string): ModuleManifest 
       );
     }
   }
+  refuseHandlersOutside(value, text, file);
   const { repository } = value;
   return {
     name: value.name,
@@ -84,6 +85,20 @@ export function parseModuleManifest(text: string, file: string): ModuleManifest 
       exclude: value.distribution?.exclude ?? [],
     },
   };
+}
+
+/** What a handler names is looked at again when it runs, on the disk that it runs from. */
+function refuseHandlersOutside({ lifecycle = {} }: ModuleFile, text: string, file: string): void {
+  for (const [event, handler] of Object.entries(lifecycle)) {
+    const run = typeof handler === 'string' ? handler : handler.run;
+    const isUrl = /^[a-z][a-z0-9+.-]*:/i.test(run);
+    const isInside = isUrl
+      ? /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])([:/?]|$)/i.test(run)
+      : !run.startsWith('/') && !run.split('/').includes('..') && !/[\\\0]/.test(run);
+    if (isInside) continue;
+    const expected = 'a path inside the module, or an http URL on 127.0.0.1, localhost or [::1]';
+    throw invalidValue(text, file, ['lifecycle', event], run, expected);
+  }
 }
 
 interface ModuleFile {

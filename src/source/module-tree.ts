@@ -1,8 +1,9 @@
 import { distributedFiles, moduleManifestFile } from '../digest/module-files.ts';
 import { isLfsPointer } from '../digest/refusals.ts';
 import { refused } from '../errors.ts';
-import { treeMode } from '../git/completeness.ts';
+import { listFilesBelow } from '../git/module-walk.ts';
 import type { ObjectReader, TreeEntry } from '../git/object-store.ts';
+import { committedText } from '../repo/committed-text.ts';
 import { type ModuleManifest, parseModuleManifest } from '../repo/module-manifest.ts';
 import { defaultSettings } from '../repo/settings.ts';
 import type { SourceFile, WantedModule } from './module-source.ts';
@@ -20,7 +21,12 @@ export async function readModuleTree(
   maxFiles = defaultSettings.maxFiles,
 ): Promise<AsyncIterable<SourceFile>> {
   const manifest = await readModuleManifest(reader, tree, label);
-  const files = distributedFiles(manifest, await listTree(reader, tree), label, maxFiles);
+  const files = distributedFiles(
+    manifest,
+    await listFilesBelow(reader, tree, label),
+    label,
+    maxFiles,
+  );
   return readFiles(reader, files, label);
 }
 
@@ -40,28 +46,14 @@ export async function readModuleManifest(
     throw refused('not-a-module', `${label} has no file ${moduleManifestFile} (git tree ${tree})`);
   }
   const content = await reader.readBlob(entry.oid);
-  return parseModuleManifest(Buffer.from(content).toString(), `${label}/${moduleManifestFile}`);
+  const file = `${label}/${moduleManifestFile}`;
+  return parseModuleManifest(committedText(content, file), file);
 }
 
 /** What messages call a wanted module: its directory from the repository's top, or its alias. */
 export function moduleLabel({ alias, entry: { directory } }: WantedModule): string {
   if (directory === null) return alias;
   return directory.includes('/') ? directory : `modules/${directory}`;
-}
-
-/** Every file below a tree, by path, in git's order. */
-async function listTree(
-  reader: ObjectReader,
-  tree: string,
-  prefix = '',
-  files: TreeEntry[] = [],
-): Promise<TreeEntry[]> {
-  for (const entry of await reader.readTree(tree)) {
-    const path = `${prefix}${entry.path}`;
-    if (entry.mode === treeMode) await listTree(reader, entry.oid, `${path}/`, files);
-    else files.push({ ...entry, path });
-  }
-  return files;
 }
 
 async function* readFiles(

@@ -40,7 +40,11 @@ export async function takeFromSources(
     : new RinglockError('no-source', 3, message, { cause: environment });
 }
 
-/** A full disk or a refused path stays what it is, whichever source is asked. */
+/** A full disk, or what a module has no business to be, stays what it is, whichever source is asked. */
 function isLocal({ code }: RinglockError): boolean {
-  return code.startsWith('disk-') || code === 'refused-path';
+  return code.startsWith('disk-') || refusedModule.has(code);
 }
+
+const refusedModule: ReadonlySet<string> = new Set([
+  ...['refused-path', 'limit-exceeded', 'malformed-object', 'invalid-file', 'invalid-json'],
+]);

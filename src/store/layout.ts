@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { foldedName, nameRefusal } from '../digest/refusals.ts';
 import { refused } from '../errors.ts';
 import type { Lock } from '../repo/lock.ts';
 import type { FaultPoint } from './fault-point.ts';
@@ -43,25 +44,37 @@ export function generationNumber(name: string): number | undefined {
   return /^\d{6,15}$/.test(name) ? Number(name) : undefined;
 }
 
-/** Where modules stand inside a generation: alias → `Orders` or `themes/Dark` (the alias, for a reference lock). */
+/**
+ * Where modules stand inside a generation: alias → `Orders` or `themes/Dark` (the alias, for a reference
+ * lock).
+ *
+ * @throws RinglockError `directory-clash` for directories that are one, or lie in each other, on any file
+ *   system, and for what cannot be a directory on one of them
+ */
 export function moduleDirectories(lock: Lock): ReadonlyMap<string, string> {
   const directories = new Map<string, string>();
   const owners = new Map<string, string>();
   for (const [alias, entry] of lock.modules) {
     const directory = entry.directory ?? alias;
+    const reason = nameRefusal(directory);
+    if (reason !== undefined) throw clash(alias, directory, `it ${reason}`);
     directories.set(alias, directory);
-    const taken = owners.get(directory);
-    if (taken !== undefined) throw clash(alias, directory, `${taken} stands there`);
-    owners.set(directory, alias);
+    const taken = owners.get(foldedName(directory));
+    if (taken !== undefined) {
+      throw clash(alias, directory, `${taken} stands there (${directories.get(taken)})`);
+    }
+    owners.set(foldedName(directory), alias);
   }
-  for (const [directory, alias] of owners) {
-    const segments = directory.split('/');
+  for (const [folded, alias] of owners) {
+    const directory = directories.get(alias) ?? folded;
+    const segments = folded.split('/');
     if (segments[0] === generationFacts)
       throw clash(alias, directory, 'the name is ringlock’s own');
     for (let length = 1; length < segments.length; length++) {
-      const above = segments.slice(0, length).join('/');
-      const taken = owners.get(above);
-      if (taken !== undefined) throw clash(alias, directory, `${above} is the module ${taken}`);
+      const taken = owners.get(segments.slice(0, length).join('/'));
+      if (taken !== undefined) {
+        throw clash(alias, directory, `${directories.get(taken)} is the module ${taken}`);
+      }
     }
   }
   return directories;

@@ -21,6 +21,8 @@ export interface StagedVersion {
 
 /** Files written at once: fsyncs that run together share a journal commit of the file system. */
 const writers = 32;
+/** Bytes of files that wait to be written while the next one is read. */
+const waitingBytes = 8 * 1024 * 1024;
 
 /**
  * Writes a version into staging while digesting it, compares with the pin, and moves it into the
@@ -89,7 +91,9 @@ async function writeFiles(
       }
       written.push({ path: file.path, sha256: sha256(file.content) });
       bytes += file.content.length;
-      await pool.add(() => writeSyncedFile(context, join(staged, file.path), file));
+      await pool.add(file.content.length, () =>
+        writeSyncedFile(context, join(staged, file.path), file),
+      );
     }
   } catch (error) {
     await pool.settle();
@@ -181,26 +185,32 @@ class PathGuard {
   }
 }
 
-/** Runs a bounded number of writes at once and keeps the first failure. */
+/** Runs a bounded number of writes, of bounded size, at once and keeps the first failure. */
 class WritePool {
   readonly #limit: number;
   readonly #running = new Set<Promise<void>>();
+  #bytes = 0;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** Starts a write, having waited for a free place. */
-  async add(write: () => Promise<void>): Promise<void> {
+  /** Starts a write, having waited for a free place; after a large one, waits for it too. */
+  async add(bytes: number, write: () => Promise<void>): Promise<void> {
     while (this.#running.size >= this.#limit) await Promise.race(this.#running);
     this.#throwFailure();
+    this.#bytes += bytes;
     const running: Promise<void> = write()
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .finally(() => this.#running.delete(running));
+      .finally(() => {
+        this.#running.delete(running);
+        this.#bytes -= bytes;
+      });
     this.#running.add(running);
+    while (this.#bytes > waitingBytes) await Promise.race(this.#running);
   }
 
   async settle(): Promise<void> {
