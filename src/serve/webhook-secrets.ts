@@ -1,4 +1,5 @@
 import { readSecret } from '../environment.ts';
+import { registerSecret } from '../redaction.ts';
 
 /**
  * The secrets that a webhook may show, one a line: while one is replaced, both are right. From
@@ -8,8 +9,10 @@ import { readSecret } from '../environment.ts';
  */
 export async function readWebhookSecrets(environment: NodeJS.ProcessEnv): Promise<string[]> {
   const text = await readSecret('RINGLOCK_WEBHOOK_SECRET', environment);
-  return (text ?? '')
+  const secrets = (text ?? '')
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '');
+  for (const secret of secrets) registerSecret(secret);
+  return secrets;
 }
