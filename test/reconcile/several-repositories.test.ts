@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { deploy, filesServed, readStatusFile, release, statusIfAny } from '../support/deploy.ts';
 import { serveGit } from '../support/git-server.ts';
+import { passInProcess } from '../support/in-process.ts';
 import { createPlatform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
 import { query } from '../support/query.ts';
@@ -36,6 +37,11 @@ function untilStatus(
   return waitUntil(what, seen, 60_000).catch((error: Error) => {
     throw new Error(`${error.message}: ${JSON.stringify(statusIfAny(root))}\n${log()}`);
   });
+}
+
+function passwordOf(authorization: string): string {
+  const text = Buffer.from(authorization.replace(/^Basic /, ''), 'base64').toString();
+  return text.slice(text.indexOf(':') + 1);
 }
 
 describe('a sidecar with several repositories', () => {
@@ -80,6 +86,27 @@ describe('a sidecar with several repositories', () => {
     assert.match(watching.log(), new RegExp(`${secondUrl} is behind: main is at ${one}`));
     assert.doesNotMatch(watching.log() + JSON.stringify(stuck), /word-in-first-url/);
     assert.equal(await watching.end('SIGTERM'), 0);
+  });
+
+  it('gives each server its own token, and no other', async (t) => {
+    const { repo, server: first, url } = await createServedPlatform(t);
+    const second = await serveGit(t, dirname(repo));
+    first.setFault({ kind: 'status', status: 500 });
+    const environment = { RINGLOCK_GIT_TOKEN: 'token-of-first', RINGLOCK_GIT_TOKEN_2: 'its-own' };
+    const repositories = [url, `${second.url}/${basename(repo)}`];
+    const root = temporaryDirectory(t, 'root');
+    assert.equal((await passInProcess({ repo, root }, { repositories, environment })).code, 0);
+    const shown = (server: typeof first) =>
+      new Set(server.requests.map(({ authorization = '' }) => passwordOf(authorization)));
+    assert.deepEqual([...shown(first)], ['token-of-first']);
+    assert.deepEqual([...shown(second)], ['its-own']);
+
+    const withoutOwn = { repositories, environment: { RINGLOCK_GIT_TOKEN: 'token-of-first' } };
+    const before = second.requests.length;
+    const other = temporaryDirectory(t, 'other');
+    assert.equal((await passInProcess({ repo, root: other }, withoutOwn)).code, 0);
+    const later = second.requests.slice(before).map(({ authorization }) => authorization);
+    assert.deepEqual([...new Set(later)], [undefined]);
   });
 
   it('refuses a branch that was rewritten, whichever URL shows it', async (t) => {
