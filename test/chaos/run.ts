@@ -1,14 +1,15 @@
-// npm run test:chaos [-- --kills 500 --seed N --workers 2 --stride 1 --steps 1-999 --scenario NAME --phase NAME]: kills
-// reconcilers at random moments, then lets every single step of each scenario fail and be the last, and
-// checks every promise from outside after each. Exits 1 when one was broken. With --kills 0 only the
-// sweeps run, with --stride 0 only the kills; --stride 5 takes every fifth step, --steps only those
-// between. All end after --minutes (60) each, done or not. The program is this checkout's build, or what
+// npm run test:chaos [-- --kills 500 --seed N --workers 2 --stride 1 --steps 1-999 --scenario NAME
+// --phase NAME --ways kill,throw]: kills reconcilers at random moments, then lets every single step of
+// each scenario fail and be the last, and checks every promise from outside after each. Exits 1 when one
+// was broken. With --kills 0 only the sweeps run, with --stride 0 only the kills; --stride 5 takes every
+// fifth step, --steps only those between, --ways some of 'kill', 'throw', 'throw in watch' and 'throw at
+// a read'. All end after --minutes (60) each, done or not. The program is this checkout's build, or what
 // CHAOS_PROGRAM names.
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../support/postgres.ts';
 import { killAtRandom } from './random-kills.ts';
 import { type Scenario, scenarios } from './scenarios.ts';
-import { sweepSteps } from './sweep.ts';
+import { sweepSteps, type Way, ways } from './sweep.ts';
 
 const { values } = parseArgs({
   options: {
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     stride: { type: 'string', default: '1' },
     steps: { type: 'string' },
     scenario: { type: 'string' },
+    ways: { type: 'string' },
     phase: { type: 'string' },
   },
 });
@@ -75,16 +77,25 @@ async function sweep(scenario: Scenario): Promise<void> {
     stride,
     workers,
     longestMs: Number(values.minutes) * 60_000,
+    ...(values.ways !== undefined && { ways: waysOf(values.ways) }),
     ...(values.steps !== undefined && { range: rangeOf(values.steps) }),
-    onCase: (count) => {
+    onCase: (count, failures) => {
+      for (const failure of failures) console.error(failure);
       if (count % 50 === 0) console.log(`  ${count} cases`);
     },
   });
-  for (const failure of report.failures) console.error(failure);
   failed ||= report.failures.length > 0;
   console.log(
     `sweep of ${scenario}: ${report.steps} steps, ${report.reads} reads, ${report.cases} cases (${report.struck} struck), ${report.checks} checks, ${report.failures.length} violations, ${seconds(startedAt)} s`,
   );
+}
+
+function waysOf(text: string): Way[] {
+  return text.split(',').map((name) => {
+    const way = ways.find((known) => known === name.trim());
+    if (way === undefined) throw new Error(`no way ${name}, expected ${ways.join(', ')}`);
+    return way;
+  });
 }
 
 function rangeOf(text: string): { first: number; last: number } {

@@ -25,10 +25,12 @@ export interface SweepOptions {
   /** Only these steps, both included. */
   readonly range?: { readonly first: number; readonly last: number };
   readonly workers: number;
+  /** How its cases are run; all of them when undefined. */
+  readonly ways?: readonly Way[];
   /** No case begins later than this many ms after the start. */
   readonly longestMs?: number;
-  /** Told after each case. */
-  readonly onCase?: (cases: number) => void;
+  /** Told after each case: how many there were, and what was wrong in it. */
+  readonly onCase?: (cases: number, failures: readonly string[]) => void;
 }
 
 export interface SweepReport {
@@ -43,8 +45,8 @@ export interface SweepReport {
 }
 
 /** How a case is run: a pass that is killed or fails, or a watch that has to get over it by itself. */
-const ways = ['kill', 'throw', 'throw in watch', 'throw at a read'] as const;
-type Way = (typeof ways)[number];
+export const ways = ['kill', 'throw', 'throw in watch', 'throw at a read'] as const;
+export type Way = (typeof ways)[number];
 
 interface Case {
   readonly at: number;
@@ -69,8 +71,9 @@ export async function sweepSteps(options: SweepOptions): Promise<SweepReport> {
     const work = async () => {
       for (let next = cases.pop(); next !== undefined; next = cases.pop()) {
         if (Date.now() > until) return;
-        failures.push(...(await sweep.run(next)));
-        options.onCase?.(++done);
+        const wrong = await sweep.run(next);
+        failures.push(...wrong);
+        options.onCase?.(++done, wrong);
       }
     };
     await Promise.all(Array.from({ length: options.workers }, work));
@@ -84,14 +87,14 @@ export async function sweepSteps(options: SweepOptions): Promise<SweepReport> {
 
 /** With a stride each way begins at another step, so that together they look at more of them. */
 function casesOf(
-  { stride, range = { first: 1, last: Number.MAX_VALUE } }: SweepOptions,
+  { stride, range = { first: 1, last: Number.MAX_VALUE }, ways: wanted = ways }: SweepOptions,
   steps: number,
   reads: number,
 ): Case[] {
-  return ways.flatMap((way, index) => {
+  return wanted.flatMap((way, index) => {
     const last = Math.min(way === 'throw at a read' ? reads : steps, range.last);
     const cases: Case[] = [];
-    const start = range.first + Math.floor((stride * index) / ways.length);
+    const start = range.first + Math.floor((stride * index) / wanted.length);
     for (let at = start; at <= last; at += stride) cases.push({ at, way });
     return cases;
   });
