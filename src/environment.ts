@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { badInput } from './errors.ts';
+import { badInput, environmentFailed } from './errors.ts';
 import { registerSecret, registerUrl } from './redaction.ts';
 
 /**
@@ -46,7 +46,7 @@ export async function readSecret(
     return content;
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    throw badInput(
+    throw environmentFailed(
       'secret-unreadable',
       `${name}_FILE names ${file}, which cannot be read: ${reason}`,
       {

@@ -1,5 +1,5 @@
 import { uuidv7 } from 'uuidv7';
-import { redact } from '../redaction.ts';
+import { redact, redactValues } from '../redaction.ts';
 import type { RootStatus } from '../store/status-file.ts';
 import type { News, NewsError, NewsEvent, NewsHold, NewsModule, NewsOperation } from './news.ts';
 
@@ -49,7 +49,7 @@ export interface CommitFacts {
 /** Payloads stay below the 20 kB that receivers are told to expect. */
 const mostModules = 100;
 
-/** News as a message, with every text redacted: it goes to the disk and to the outside. */
+/** News as a message, with what people and servers wrote redacted: it goes to the disk and to the outside. */
 export function messageOf(
   { event, key, ends, commit, operation, error, hold }: News,
   status: RootStatus,
@@ -63,22 +63,20 @@ export function messageOf(
     repository: status.repository,
     branch: status.branch,
     commit,
-    author: facts?.author ?? null,
-    subject: facts?.subject ?? null,
+    author: redactValues(facts?.author ?? null),
+    subject: redactValues(facts?.subject ?? null),
     converged_commit: status.converged_commit,
     generation: status.generation,
     lock_digest: status.lock_digest,
-    operation: operation === null ? null : (about as Omit<NewsOperation, 'modules'>),
+    operation:
+      operation === null
+        ? null
+        : { ...(about as Omit<NewsOperation, 'modules'>), by: redact(operation.by) },
     modules: modules.slice(0, mostModules),
     modules_total: modules.length,
-    error,
-    hold,
+    error: redactValues(error),
+    hold: hold && { ...hold, reason: redactValues(hold.reason), by: redactValues(hold.by) },
     ringlock_version: status.ringlock_version,
   };
-  return { id: uuidv7(), event, time: now.toISOString(), key, ends, data: redactDeep(data) };
-}
-
-function redactDeep<T>(value: T): T {
-  const text = JSON.stringify(value, (_, part) => (typeof part === 'string' ? redact(part) : part));
-  return JSON.parse(text) as T;
+  return { id: uuidv7(), event, time: now.toISOString(), key, ends, data };
 }

@@ -36,7 +36,7 @@ interface OutwardState {
 
 /**
  * `<root>/outward.json`: what was told and what waits to be, replaced together, so that a kill between
- * two looks neither loses news nor finds them twice. No address and no secret is in it.
+ * two looks neither loses news nor finds them twice. No webhook's address and no secret is in it.
  */
 export class OutwardFile {
   readonly #path: string;

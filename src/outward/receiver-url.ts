@@ -1,5 +1,4 @@
 import { badInput } from '../errors.ts';
-import { redactUrl } from '../redaction.ts';
 import { isLoopback } from '../wire/loopback.ts';
 
 /**
@@ -12,7 +11,10 @@ import { isLoopback } from '../wire/loopback.ts';
 export function parseReceiverUrl(text: string, flag: string, code: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw badInput(code, `${flag} is ${JSON.stringify(redactUrl(text))}, expected https://…`);
+    throw badInput(
+      code,
+      `${flag} is no URL that begins with https://; it is not shown, since it may be secret`,
+    );
   }
   if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
     throw badInput(

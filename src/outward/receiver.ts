@@ -25,6 +25,8 @@ export interface OutgoingRequest {
   readonly body: string;
   /** What must not be shown should the answer repeat it. */
   readonly secrets: readonly string[];
+  /** Parts of the address that its answer must not show; elsewhere they may be words like any other. */
+  readonly hidden?: readonly string[];
 }
 
 export interface Answer {

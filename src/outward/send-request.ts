@@ -16,7 +16,7 @@ export const attemptMs = 20_000;
  */
 export async function sendRequest(
   connections: Connections,
-  { url, headers, body, secrets }: OutgoingRequest,
+  { url, headers, body, secrets, hidden = [] }: OutgoingRequest,
   signal: AbortSignal,
 ): Promise<Answer | string> {
   const limit = AbortSignal.timeout(attemptMs);
@@ -30,11 +30,17 @@ export async function sendRequest(
       body,
       signal: AbortSignal.any([signal, limit]),
     });
-    const text = redactLine(await readLimited(response.body), 200);
+    const text = redactLine(without(hidden, await readLimited(response.body)), 200);
     return { status: response.statusCode, headers: response.headers, text };
   } catch (error) {
     signal.throwIfAborted();
     if (limit.aborted) return `it did not answer within ${attemptMs / 1000} s`;
     return `it cannot be reached: ${redactLine(connectionReason(error), 200)}`;
   }
+}
+
+function without(hidden: readonly string[], text: string): string {
+  return [...hidden]
+    .sort((a, b) => b.length - a.length)
+    .reduce((rest, part) => rest.replaceAll(part, '***'), text);
 }

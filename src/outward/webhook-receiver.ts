@@ -37,7 +37,8 @@ export function webhookReceiver(text: string, environment: NodeJS.ProcessEnv): R
           ...signatureHeaders(message.id, seconds, body, signingKeys(secret)),
         },
         body,
-        secrets: [...secretParts(url), ...(secret ?? '').split(/\s+/)],
+        secrets: (secret ?? '').split(/\s+/),
+        hidden: secretParts(url),
       };
     },
   };

@@ -1,4 +1,5 @@
 import { environmentFailed, type RinglockError } from '../errors.ts';
+import { timerMs } from './timer-ms.ts';
 
 /**
  * The part of a pass that may be given up at any moment: asking the server, fetching, staging. It ends
@@ -36,7 +37,7 @@ export class Attempt {
     this.#timer = setTimeout(() => {
       this.#failure = tookTooLong(this.#limitMs);
       stop.abort(this.#failure);
-    }, this.#limitMs);
+    }, timerMs(this.#limitMs));
     return stop.signal;
   }
 

@@ -53,8 +53,8 @@ export async function fileRequest(root: string, request: OperatorRequest): Promi
 /** Calls `onRequest` when a request is filed, as far as the file system tells; @returns what ends it */
 export async function watchRequests(root: string, onRequest: () => void): Promise<() => void> {
   const directory = requestsPath(root);
-  await mkdir(directory, { recursive: true });
   try {
+    await mkdir(directory, { recursive: true });
     const watcher = watch(directory, (_, name) => {
       if (name?.endsWith('.json') && !name.startsWith('.') && existsSync(join(directory, name))) {
         onRequest();

@@ -1,4 +1,4 @@
-/** How long a pass in which no operation is under way may take, in ms. */
+/** How long a pass in which no operation is under way may take, in ms, unless `--timeout` says more. */
 const longestPassMs = 3_600_000;
 
 /** How long after its time the next pass may begin, in ms. */
@@ -10,12 +10,17 @@ const longestDelayMs = 900_000;
  */
 export class PassClock {
   readonly #now: () => number;
+  readonly #longestPassMs: number;
   #beganAt: number | undefined;
   #dueAt: number | undefined;
 
-  /** @param now monotonic, in ms: a clock that is set must not end the process */
-  constructor(now: () => number = () => performance.now()) {
+  /**
+   * @param now monotonic, in ms: a clock that is set must not end the process
+   * @param timeoutMs what one attempt may take; a pass may make two
+   */
+  constructor(now: () => number = () => performance.now(), timeoutMs = 0) {
     this.#now = now;
+    this.#longestPassMs = Math.max(longestPassMs, 2 * timeoutMs + longestDelayMs);
   }
 
   began(): void {
@@ -42,7 +47,9 @@ export class PassClock {
   hung(isOperating: boolean): string | undefined {
     if (this.#beganAt !== undefined) {
       const ms = this.#now() - this.#beganAt;
-      return ms > longestPassMs && !isOperating ? `a pass has taken ${seconds(ms)}` : undefined;
+      return ms > this.#longestPassMs && !isOperating
+        ? `a pass has taken ${seconds(ms)}`
+        : undefined;
     }
     const late = -(this.dueInMs ?? 0);
     return late > longestDelayMs ? `the next pass is ${seconds(late)} late` : undefined;

@@ -40,7 +40,7 @@ export class PassPace {
     const { state, last_error, generation } = status;
     const isServing = generation !== null;
     this.#hasServed ||= isServing;
-    if (!isServing && state !== 'suspended') this.#withoutAnything++;
+    if (!isServing && (mode === 'init' || state !== 'suspended')) this.#withoutAnything++;
     if (mode === 'once' || (mode === 'init' && isServing) || this.#isGivenUp) return undefined;
     const isFailure = isServing ? isWorthWaiting(state, last_error) : state !== 'suspended';
     this.#failures = isFailure ? this.#failures + 1 : 0;

@@ -73,7 +73,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
     return serving;
   }
   const removeHandlers = handleSignals(ending, trigger, log);
-  const clock = new PassClock();
+  const clock = new PassClock(undefined, options.timeoutMs);
   let server: ObservedServer | undefined;
   let outside: TellOutside | undefined;
   try {
@@ -126,7 +126,7 @@ export async function runReconciler(options: RunOptions, log: Log): Promise<Root
  */
 export function exitCodeOf(mode: ReconcileMode, { state, generation }: RootStatus): 0 | 1 | 3 {
   if (mode === 'watch' || (mode === 'init' && generation !== null)) return 0;
-  if (state === 'converged' || state === 'suspended') return 0;
+  if (mode !== 'init' && (state === 'converged' || state === 'suspended')) return 0;
   return state === 'refused' || state === 'held' ? 1 : 3;
 }
 

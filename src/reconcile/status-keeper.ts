@@ -18,6 +18,8 @@ export class StatusKeeper {
   #recordedRefusal: string | undefined;
   /** Whether the file lacks what #current says: it could not be written, or not be read at the start. */
   #isBehind = false;
+  /** It was said that the file cannot be written, since it last could. */
+  #isTroubleSaid = false;
   #writing: Promise<unknown> = Promise.resolve();
   #retryAfterMs: number | undefined;
   readonly #onTrouble: (message: string) => void;
@@ -60,6 +62,7 @@ export class StatusKeeper {
       ...servedFacts(generation),
     });
     keeper.#isBehind = unreadable !== undefined;
+    keeper.#isTroubleSaid = keeper.#isBehind;
     if (before?.state === 'refused' && before.last_error !== null) {
       keeper.#recordedRefusal = refusalKey(before.commit, before.last_error);
     }
@@ -204,7 +207,8 @@ export class StatusKeeper {
     const retryAfterMs = details?.['retryAfterMs'];
     this.#retryAfterMs = typeof retryAfterMs === 'number' ? retryAfterMs : undefined;
     const known = this.#current.last_error;
-    const same = known?.code === code && known.message === message;
+    // A server that is away says so in other words each time; what is refused is refused for a reason.
+    const same = known?.code === code && (exitCode === 3 || known.message === message);
     const at = same ? known.at : this.#now().toISOString();
     await this.#write({
       state,
@@ -240,13 +244,13 @@ export class StatusKeeper {
   async #write(change: Partial<RootStatus>): Promise<void> {
     this.#current = withoutSecrets({ ...this.#current, ...change });
     this.#onChange();
-    const wasBehind = this.#isBehind;
     this.#isBehind = true;
     // One at a time: of two at once, the one that replaces the file last need not be the later one.
     const turn = this.#writing.then(async () => {
       const written = this.#current;
       await this.#root.writeStatus(written);
       this.#isBehind = written !== this.#current;
+      this.#isTroubleSaid = false;
     });
     this.#writing = turn.catch(() => {});
     try {
@@ -254,7 +258,8 @@ export class StatusKeeper {
     } catch (error) {
       // A full disk must not end a watch: what serves does not depend on this file.
       if (!(error instanceof RinglockError)) throw error;
-      if (!wasBehind) this.#onTrouble(`status.json is out of date: ${error.message}`);
+      if (!this.#isTroubleSaid) this.#onTrouble(`status.json is out of date: ${error.message}`);
+      this.#isTroubleSaid = true;
     }
   }
 }

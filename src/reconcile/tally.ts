@@ -28,7 +28,16 @@ const kinds: readonly OperationKind[] = ['deploy', 'repair', 'resume'];
 const outcomes: readonly OperationOutcome[] = ['committed', 'reverted', 'failed', 'stopped'];
 const actions = ['install', 'upgrade', 'downgrade', 'repair', 'remove'];
 const webhookAnswers = [
-  ...['accepted', 'ignored', 'ping', 'unauthorized', 'invalid', 'too-large', 'limited'],
+  ...[
+    'accepted',
+    'ignored',
+    'ping',
+    'unauthorized',
+    'invalid',
+    'too-large',
+    'limited',
+    'unavailable',
+  ],
 ];
 
 /** A tick takes some ms, an operation with migrations and waves may take an hour. */

@@ -1,3 +1,5 @@
+import { timerMs } from './timer-ms.ts';
+
 /** Wakes a waiting watch loop: a signal, a webhook. */
 export class Trigger {
   #pending = false;
@@ -19,7 +21,7 @@ export class Trigger {
         this.#lookers.delete(done);
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      const timer = setTimeout(done, timerMs(ms));
       this.#lookers.add(done);
       signal.addEventListener('abort', done, { once: true });
     });
@@ -33,7 +35,7 @@ export class Trigger {
   async wait(ms: number, signal: AbortSignal): Promise<boolean> {
     if (!this.#pending && !signal.aborted) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(done, ms);
+        const timer = setTimeout(done, timerMs(ms));
         const self = this;
         function done() {
           clearTimeout(timer);

@@ -49,7 +49,9 @@ export function routes(observed: Observed, webhook: WebhookOptions): Hono<Bindin
     app.all(path, (context) => wrongMethod(context, 'GET, HEAD'));
   }
   app.all('/webhook', async (context) =>
-    (await webhook.secrets()).length === 0 ? context.notFound() : wrongMethod(context, 'POST'),
+    (await webhook.secrets().catch(() => [])).length === 0
+      ? context.notFound()
+      : wrongMethod(context, 'POST'),
   );
   app.notFound((context) => context.json({ answer: 'not-found', message: 'not found' }, 404));
   app.onError((error, context) => {

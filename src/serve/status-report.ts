@@ -33,6 +33,8 @@ export async function statusReport(observed: Observed, history: ModuleHistory) {
     commit: now.commit,
     converged_commit: now.converged_commit,
     anchored: now.anchored ?? false,
+    answered_by: now.answered_by ?? null,
+    verified: now.verified ?? null,
     observed_at: now.observed_at,
     converged_at: now.converged_at,
     last_sync_at: tally.lastSync === undefined ? null : new Date(tally.lastSync).toISOString(),

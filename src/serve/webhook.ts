@@ -17,7 +17,7 @@ export interface WebhookOptions {
 }
 
 export interface WebhookAnswer {
-  readonly status: 200 | 202 | 400 | 401 | 404 | 413 | 429;
+  readonly status: 200 | 202 | 400 | 401 | 404 | 413 | 429 | 503;
   /** One word of ours; undefined when there is nothing here. */
   readonly answer?: string;
   readonly message: string;
@@ -68,12 +68,16 @@ export function webhookReceiver(
 
   return async (incoming) => {
     const { headers, socket } = incoming;
-    const answer = await judge(incoming);
+    let why: string | undefined;
+    const answer = await judge(incoming).catch((error: Error) => {
+      why = error.message;
+      return unavailable;
+    });
     if (answer.answer === undefined) return answer;
     answers.add({ answer: answer.answer });
     if (answer.status >= 400 && performance.now() - warnedAt > warnEveryMs) {
       warnedAt = performance.now();
-      log.warn(`a webhook was refused: ${answer.message}`, {
+      log.warn(`a webhook was refused: ${why ?? answer.message}`, {
         status: answer.status,
         from: socket.remoteAddress,
         agent: headers['user-agent']?.slice(0, 100),
@@ -89,6 +93,12 @@ const unauthorized: WebhookAnswer = {
   status: 401,
   answer: 'unauthorized',
   message: 'no proof of the secret, or a wrong one',
+};
+
+const unavailable: WebhookAnswer = {
+  status: 503,
+  answer: 'unavailable',
+  message: 'it cannot be judged now; the branch is looked at anyway',
 };
 
 const tooLarge: WebhookAnswer = {

@@ -59,7 +59,8 @@ export async function events({ root, memory, served, damage }: Observation): Pro
 export async function operatorEvents({ root, asked = [] }: Observation): Promise<string[]> {
   const { events: inJournal } = await readAuditJournal(root);
   const found = inJournal
-    .filter(({ action }) => action === 'operator')
+    // The pod tells of its own flags in the same way, asked by nobody.
+    .filter(({ action, detail }) => action === 'operator' && detail['request'] !== undefined)
     .map(({ detail, module, to }) => `${detail['request']} ${module} ${to}`);
   return found.join() === asked.join()
     ? []

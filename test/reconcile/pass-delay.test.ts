@@ -144,6 +144,8 @@ describe('the pace of passes', () => {
   it('does not count a ring that is suspended before it ever began', () => {
     const pace = paceOf({ maxFailures: 1 });
     assert.equal(pace.after(status('suspended', null), undefined), 30_000);
+    const init = paceOf({ mode: 'init' });
+    assert.equal(init.after(status('suspended', null), undefined), undefined);
   });
 
   it('makes one pass with --once, and with --init until something serves or it is enough', () => {

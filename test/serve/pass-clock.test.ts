@@ -7,9 +7,13 @@ import { coalesced } from '../../src/serve/coalesced.ts';
 const minute = 60_000;
 
 describe('PassClock', () => {
-  const at = (steps: (clock: PassClock, go: (ms: number) => void) => void, isOperating = false) => {
+  const at = (
+    steps: (clock: PassClock, go: (ms: number) => void) => void,
+    isOperating = false,
+    timeoutMs = 0,
+  ) => {
     let now = 0;
-    const clock = new PassClock(() => now);
+    const clock = new PassClock(() => now, timeoutMs);
     steps(clock, (ms) => {
       now += ms;
     });
@@ -34,6 +38,7 @@ describe('PassClock', () => {
     };
     assert.equal(at(slow), 'a pass has taken 3660 s');
     assert.equal(at(slow, true), undefined, 'an operation may take its time');
+    assert.equal(at(slow, false, 60 * minute), undefined, '--timeout lets it');
     const idle = (ms: number) => (clock: PassClock, go: (ms: number) => void) => {
       clock.began();
       clock.ended(24 * 60 * minute);

@@ -112,9 +112,13 @@ export class RingMembership {
 
   /** Tells the ring's other replicas that there is something to look at. */
   async announce(): Promise<void> {
-    const url = await this.#options.databaseUrl();
-    if (url === undefined) return;
-    await withDatabase(url, (client) => announceNews(client, this.#options.ring)).catch(() => {});
+    try {
+      const url = await this.#options.databaseUrl();
+      if (url === undefined) return;
+      await withDatabase(url, (client) => announceNews(client, this.#options.ring));
+    } catch {
+      // Whoever does not hear looks by itself before long.
+    }
   }
 
   /**

@@ -52,12 +52,14 @@ async function listenOnce(
   onListening: () => void,
 ): Promise<void> {
   const client = await connectDatabase(url, { signal });
+  let stop = () => {};
   try {
     await refuseTransactionPooler(client, url);
     const ended = new Promise<void>((resolve) => {
-      client.once('end', resolve);
-      client.once('error', () => resolve());
-      signal.addEventListener('abort', () => resolve(), { once: true });
+      stop = resolve;
+      client.once('end', stop);
+      client.once('error', stop);
+      signal.addEventListener('abort', stop, { once: true });
     });
     client.on('notification', ({ payload }) => {
       if (payload === ring) onNews();
@@ -66,6 +68,7 @@ async function listenOnce(
     onListening();
     await ended;
   } finally {
+    signal.removeEventListener('abort', stop);
     await endClient(client);
   }
 }
