@@ -11,7 +11,7 @@ import { type SshOptions, SshTransport } from './ssh/ssh-transport.ts';
 import type { Transport } from './transport.ts';
 
 export interface RemoteOptions extends TransportOptions {
-  readonly ssh?: Omit<SshOptions, 'idleTimeoutMs' | 'traffic'> | undefined;
+  readonly ssh?: Omit<SshOptions, 'idleTimeoutMs' | 'traffic' | 'signal'> | undefined;
 }
 
 /**
@@ -39,8 +39,8 @@ export function isRemoteAddress(text: string): boolean {
 function transportTo(url: string, { ssh, ...options }: RemoteOptions): Transport {
   const isSsh = /^ssh:\/\//i.test(url) || isScpLike(url);
   if (!isSsh) return new HttpTransport(url, options);
-  const { idleTimeoutMs, traffic } = options;
-  return new SshTransport(url, { ...ssh, idleTimeoutMs, traffic });
+  const { idleTimeoutMs, traffic, signal } = options;
+  return new SshTransport(url, { ...ssh, idleTimeoutMs, traffic, signal });
 }
 
 function localPath(url: string): string | undefined {

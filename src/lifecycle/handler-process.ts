@@ -4,6 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../unless-aborted.ts';
 import { guardGroup } from './handler-guard.ts';
 import { KeptOutput } from './handler-output.ts';
 import { TimeLimitPassed, withTimeLimit } from './handler-time-limit.ts';
@@ -137,13 +138,6 @@ function collect(stream: Readable, kept: KeptOutput): Promise<void> {
     stream.on('data', (chunk: Buffer) => kept.add(chunk));
     stream.once('error', () => resolve());
     stream.once('close', () => resolve());
-  });
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    promise.then(resolve, reject);
   });
 }
 

@@ -9,7 +9,7 @@ import { type RootIdentity, readRootFile } from '../store/root-file.ts';
 import { convergedRef } from './fetched-state.ts';
 import type { Log } from './log.ts';
 import { operatorEvent } from './operation-events.ts';
-import type { RingMemory } from './ring/ring-memory.ts';
+import type { RingMemory, VerifiedCommit } from './ring/ring-memory.ts';
 import { identityOf, isSameRepository } from './root-identity.ts';
 
 export interface HistoryOptions {
@@ -90,10 +90,10 @@ export class AllowedHistory {
     }
   }
 
-  /** The ring has verified a commit of this branch. @throws RinglockError `branch-rewritten` */
-  async requireOfVerified(commit: string, tip: string): Promise<void> {
-    const { branch } = this.#options;
-    await this.#require({ what: 'this ring has verified', commit, repository: null, branch }, tip);
+  /** @throws RinglockError as requireOfRoot(), for the commit that the ring has verified last */
+  async requireOfVerified(verified: VerifiedCommit, tip: string): Promise<void> {
+    const { commit, branch, repository = null } = verified;
+    await this.#require({ what: 'this ring has verified', commit, repository, branch }, tip);
   }
 
   /** The root is at a commit from now on, and so is its ring, unless that is further. */
@@ -113,9 +113,21 @@ export class AllowedHistory {
 
   /** Whether a commit is older than another, as far as history is known here. */
   async isOlder(commit: string, than: string | null): Promise<boolean> {
-    const { database, allowRewind, adopt } = this.#options;
+    const { database, memory, allowRewind, adopt } = this.#options;
     if (than === null || !(await database.has(than))) return false;
-    return allowRewind || adopt || (await isAncestor(database, commit, than));
+    if (allowRewind || (await isAncestor(database, commit, than))) return true;
+    // Left in a pod's manifest it must weaken nothing: only what is of another place is left for this one.
+    const anchor = memory.newestAnchor;
+    if (!adopt || anchor?.commit !== commit) return false;
+    return this.#isElsewhere({ what: 'this ring is at', repository: null, ...anchor });
+  }
+
+  /** Whether a tip that is older than what the root is at may be taken, when there is no other. */
+  async mayGoBack(): Promise<boolean> {
+    const { allowRewind, adopt } = this.#options;
+    if (allowRewind || !adopt) return allowRewind;
+    const standing = await this.#ofRoot();
+    return standing !== undefined && this.#isElsewhere(standing);
   }
 
   get #identity(): RootIdentity {

@@ -14,6 +14,7 @@ import { AllowedHistory, type HistoryOptions } from './allowed-history.ts';
 import { type CommittedRing, readCommittedRing } from './committed-ring.ts';
 import { fetchTreesThemselves } from './fetch-trees-themselves.ts';
 import { findLockCommit } from './lock-commit.ts';
+import type { VerifiedCommit } from './ring/ring-memory.ts';
 import { OperationStopped } from './ring/ring-operation.ts';
 import {
   isNotVerified,
@@ -63,10 +64,10 @@ export class BranchFollower {
 
   /** The branch's tip: one ls-refs, where no repository lags. */
   async observe(): Promise<string> {
-    const { remote, branch, allowRewind } = this.#options;
+    const { remote, branch } = this.#options;
     const deployed = [await this.#history.last(), this.#history.ofRing];
     const commits = [...new Set(deployed)].filter((commit) => commit !== undefined);
-    return remote.resolveBranch(branch, { commits, mayGoBack: allowRewind });
+    return remote.resolveBranch(branch, { commits, mayGoBack: await this.#history.mayGoBack() });
   }
 
   /** Fetches the tip and what leads to it, checks descent, and reads the ring's files. */
@@ -74,8 +75,8 @@ export class BranchFollower {
     const { remote, database, ring } = this.#options;
     const last = await this.#history.last();
     const anchor = this.#history.ofRing;
-    // What is not here yet cannot be had.
-    const have = last ?? (anchor === tip ? undefined : anchor);
+    // What is not here yet cannot be had. From what was verified on, all that came since is looked at.
+    const have = last ?? [this.#verifiedBefore?.commit, anchor].find((oid) => oid && oid !== tip);
     if (tip !== last || !(await database.has(tip))) await this.#fetchCommits(tip, have);
     await this.#history.requireOfRoot(tip);
     if (tip !== last) await this.#refuseBehindRing(tip, () => this.#history.requireOfRing(tip));
@@ -136,7 +137,8 @@ export class BranchFollower {
     const signer = verification.signers.get(tip);
     if (before?.commit === tip && signer === undefined) return;
     const { principal: by = null, fingerprint: key = null } = signer ?? {};
-    await memory.moveVerified(branch, { commit: tip, by, key });
+    const repository = this.#options.remote.url;
+    await memory.moveVerified({ commit: tip, by, key, branch, repository });
   }
 
   /** Whether a commit is older than another, as far as history is known here. */
@@ -156,19 +158,26 @@ export class BranchFollower {
     }
   }
 
+  /** What the ring has verified last; undefined while signatures are not asked for. */
+  get #verifiedBefore(): VerifiedCommit | undefined {
+    const { signing, memory, branch } = this.#options;
+    return signing && (memory.verified(branch) ?? memory.newestVerified);
+  }
+
   /** Invariants 6 and 7: nothing below `manifests/` is read of a commit that may not be deployed. */
   async #verify(
     tip: string,
     served: string | undefined,
   ): Promise<Omit<Verification, 'deployed'> | undefined> {
-    const { signing, memory, branch, ring, database, remote, now } = this.#options;
+    const { signing, ring, database, remote, now } = this.#options;
     if (signing === undefined) return undefined;
-    const verified = memory.verified(branch)?.commit;
+    const before = this.#verifiedBefore;
+    const verified = before?.commit;
     // Where signatures were not asked for before, what serves is taken as it is.
     const known = verified ?? served;
-    if (known !== undefined && known !== tip && known !== served) {
-      await this.#fetchCommits(tip, known);
-      await this.#refuseBehindRing(tip, () => this.#history.requireOfVerified(known, tip));
+    if (before !== undefined && verified !== tip && verified !== served) {
+      await this.#fetchCommits(tip, verified);
+      await this.#refuseBehindRing(tip, () => this.#history.requireOfVerified(before, tip));
     }
     // After a rewind nothing is known of what leads to the tip.
     const isAhead =

@@ -3,7 +3,12 @@ import { redactValues } from '../redaction.ts';
 import type { Suspension } from '../repo/ring.ts';
 import type { Generation } from '../store/generation.ts';
 import type { Root } from '../store/root.ts';
-import { type RootState, type RootStatus, readStatus } from '../store/status-file.ts';
+import {
+  type RootState,
+  type RootStatus,
+  readStatus,
+  type StatusVerified,
+} from '../store/status-file.ts';
 import type { RingMemory, VerifiedCommit } from './ring/ring-memory.ts';
 
 type Identity = Pick<RootStatus, 'ring' | 'replica' | 'repository' | 'branch' | 'ringlock_version'>;
@@ -168,7 +173,7 @@ export class StatusKeeper {
       converged_commit: tip,
       operation: null,
       converged_at: this.#now().toISOString(),
-      verified: verified ?? null,
+      verified: verified === undefined ? null : signerOf(verified),
       ...servedFacts(generation),
     });
   }
@@ -290,4 +295,8 @@ export function servedFacts(
     lock_digest: generation?.lockDigest ?? null,
     modules: Object.fromEntries(modules.map(([alias, { version }]) => [alias, version])),
   };
+}
+
+function signerOf({ commit, by, key }: VerifiedCommit): StatusVerified {
+  return { commit, by, key };
 }

@@ -1,4 +1,5 @@
 import { badInput, environmentFailed } from '../../errors.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { type Packet, packetText } from '../pkt-line.ts';
 import type { Traffic, Transport, UploadPackRequest } from '../transport.ts';
 import { refuseErrorPacket } from '../upload-pack.ts';
@@ -19,6 +20,8 @@ export interface SshOptions {
   readonly warn?: ((message: string) => void) | undefined;
   /** How long the server may stay silent, and a connection may take; default 30,000. */
   readonly idleTimeoutMs?: number | undefined;
+  /** Ends what is asked; read whenever the server is waited for, so that it may be another each time. */
+  readonly signal?: (() => AbortSignal) | undefined;
   /** Counts requests and bytes, also of another transport with the same one. */
   readonly traffic?: Traffic | undefined;
   /** How long a connection is kept that nothing is asked on; default 2,000. */
@@ -39,6 +42,7 @@ export class SshTransport implements Transport {
   readonly #warn: (message: string) => void;
   readonly #idleTimeoutMs: number;
   readonly #lingerMs: number;
+  readonly #signal: (() => AbortSignal) | undefined;
   #connection: Promise<SshConnection> | undefined;
   /** A process whose advertisement is read and that waits for a request. */
   #waiting: UploadPackProcess | undefined;
@@ -76,6 +80,7 @@ export class SshTransport implements Transport {
     this.#readKey = privateKeyReader({ file: keyFile, passphrase, warn: this.#warn });
     this.#idleTimeoutMs = options.idleTimeoutMs ?? 30_000;
     this.#lingerMs = options.lingerMs ?? 2_000;
+    this.#signal = options.signal;
   }
 
   async advertisement(): Promise<AsyncGenerator<Packet>> {
@@ -127,9 +132,11 @@ export class SshTransport implements Transport {
     clearTimeout(this.#lingering);
     this.#busy += 1;
     try {
-      const connection = await this.#connect();
+      const signal = this.#signal;
+      const connection = await unlessAborted(this.#connect(), signal?.());
       const { traffic } = this;
-      const options = { address: this.#address, traffic, idleTimeoutMs: this.#idleTimeoutMs };
+      const idleTimeoutMs = this.#idleTimeoutMs;
+      const options = { address: this.#address, traffic, idleTimeoutMs, signal };
       this.traffic.requests += 1;
       // A server that does not let this variable through answers in version 0.
       return await connection.run(

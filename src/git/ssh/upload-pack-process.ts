@@ -1,5 +1,6 @@
 import type { ClientChannel } from 'ssh2';
 import { environmentFailed, RinglockError } from '../../errors.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { bodyFailure } from '../http-failures.ts';
 import { flushPacket, type Packet, readPackets } from '../pkt-line.ts';
 import type { Traffic } from '../transport.ts';
@@ -11,6 +12,7 @@ interface ProcessOptions {
   readonly address: SshAddress;
   readonly traffic: Traffic;
   readonly idleTimeoutMs: number;
+  readonly signal: (() => AbortSignal) | undefined;
 }
 
 /** What is kept of what the server writes beside its answers, in characters. */
@@ -168,7 +170,7 @@ export class UploadPackProcess {
 
   /** @throws RinglockError `remote-timeout` when it takes longer than the server may be silent */
   async #soon<Result>(promise: Promise<Result>): Promise<Result> {
-    const { address, idleTimeoutMs } = this.#options;
+    const { address, idleTimeoutMs, signal } = this.#options;
     let timer: NodeJS.Timeout | undefined;
     const silence = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -178,7 +180,7 @@ export class UploadPackProcess {
       }, idleTimeoutMs);
     });
     try {
-      return await Promise.race([promise, silence]);
+      return await unlessAborted(Promise.race([promise, silence]), signal?.());
     } finally {
       clearTimeout(timer);
     }

@@ -35,6 +35,8 @@ export interface VerifiedCommit {
   readonly by: string | null;
   /** Fingerprint of the key. */
   readonly key: string | null;
+  readonly branch: string;
+  readonly repository?: string;
 }
 
 interface RingAnchor {
@@ -131,17 +133,18 @@ export class RingMemory {
 
   /** The commit of a branch whose signature, and what led to it, was verified last. */
   verified(branch: string): VerifiedCommit | undefined {
-    return this.#value<VerifiedCommit>('verified', branch);
+    const verified = this.#value<Omit<VerifiedCommit, 'branch'>>('verified', branch);
+    return verified && { ...verified, branch };
   }
 
-  /** The same of whatever branch it went to last. */
+  /** The same of whatever branch it was verified on last. */
+  get newestVerified(): VerifiedCommit | undefined {
+    return this.#newest<VerifiedCommit>('verified');
+  }
+
+  /** As anchor(), of whatever branch the ring went to last. */
   get newestAnchor(): RingAnchor | undefined {
-    const anchors = [...this.#records.values()].filter(
-      ({ kind, value }) => kind === 'anchor' && value !== null,
-    );
-    const newest = anchors.sort((a, b) => (a.at < b.at ? 1 : -1))[0];
-    if (newest === undefined) return undefined;
-    return { ...(newest.value as Omit<RingAnchor, 'branch'>), branch: newest.key };
+    return this.#newest<RingAnchor>('anchor');
   }
 
   /** The tenants.yaml whose events were fired last, and what was begun of the next one. */
@@ -183,12 +186,18 @@ export class RingMemory {
 
   moveAnchor(branch: string, commit: string, repository: string): Promise<void> {
     const newest = this.newestAnchor;
-    if (newest?.branch === branch && newest.commit === commit) return Promise.resolve();
+    const isSame = newest?.branch === branch && newest.commit === commit;
+    // A ring's operation moves it too, and does not know by which URL.
+    if (isSame && newest.repository !== undefined) return Promise.resolve();
     return this.#put('anchor', branch, { commit, repository });
   }
 
-  moveVerified(branch: string, verified: VerifiedCommit): Promise<void> {
-    if (isDeepStrictEqual(this.verified(branch), verified)) return Promise.resolve();
+  moveVerified({ branch, ...verified }: VerifiedCommit): Promise<void> {
+    const before = this.verified(branch);
+    const { commit, by, key } = verified;
+    if (before?.commit === commit && before.by === by && before.key === key) {
+      return Promise.resolve();
+    }
     return this.#put('verified', branch, verified);
   }
 
@@ -253,6 +262,15 @@ export class RingMemory {
     return [...this.#records.values()].flatMap((record): [string, T][] =>
       record.kind === kind && record.value !== null ? [[record.key, record.value as T]] : [],
     );
+  }
+
+  /** The record of a kind, whose keys are branches, that was written last. */
+  #newest<T extends { readonly branch: string }>(wanted: string): T | undefined {
+    const found = [...this.#records.values()].filter(
+      ({ kind, value }) => kind === wanted && value !== null,
+    );
+    const newest = found.sort((a, b) => (a.at < b.at ? 1 : -1))[0];
+    return newest && ({ ...(newest.value as object), branch: newest.key } as T);
   }
 
   #value<T>(kind: MemoryRecord['kind'], key = ''): T | undefined {
