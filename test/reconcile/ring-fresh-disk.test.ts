@@ -51,7 +51,7 @@ function said(
   is: (status: ReturnType<typeof readStatusFile>) => boolean,
 ): Promise<unknown> {
   return waitUntil(what, () => is(statusOf(root)), 60_000).catch((error: Error) => {
-    throw new Error(`${error.message}: ${JSON.stringify(statusOf(root))}\n${watching.log()}`);
+    throw new Error(`${error.message}: ${JSON.stringify(statusOf(root))}\n${watching.tail()}`);
   });
 }
 

@@ -26,7 +26,7 @@ async function createServedPlatform(t: TestContext) {
 /** Waits for a status, and shows it with the log when it is in vain. */
 function untilStatus(
   root: string,
-  log: () => string,
+  tail: () => string,
   what: string,
   is: (status: ReturnType<typeof readStatusFile>) => boolean,
 ) {
@@ -35,7 +35,7 @@ function untilStatus(
     return status !== undefined && is(status) ? status : undefined;
   };
   return waitUntil(what, seen, 60_000).catch((error: Error) => {
-    throw new Error(`${error.message}: ${JSON.stringify(statusIfAny(root))}\n${log()}`);
+    throw new Error(`${error.message}: ${JSON.stringify(statusIfAny(root))}\n${tail()}`);
   });
 }
 
@@ -61,7 +61,7 @@ describe('a sidecar with several repositories', () => {
       ...['--repo', secondUrl, '--interval', '100ms'],
     ]);
     const until = (what: string, is: Parameters<typeof untilStatus>[3]) =>
-      untilStatus(root, watching.log, what, is);
+      untilStatus(root, watching.tail, what, is);
 
     const one = platform.git('rev-parse', 'HEAD');
     const elsewhere = await until('the second answers', (s) => s.converged_commit === one);
@@ -116,7 +116,7 @@ describe('a sidecar with several repositories', () => {
     const root = temporaryDirectory(t, 'root');
     const watching = startWatching(t, { repo: url, root }, ['--repo', repo, '--interval', '100ms']);
     const until = (what: string, is: Parameters<typeof untilStatus>[3]) =>
-      untilStatus(root, watching.log, what, is);
+      untilStatus(root, watching.tail, what, is);
     await until('it has converged', (s) => s.converged_commit === tip);
     platform.git('reset', '-q', '--hard', 'HEAD~1');
     const rewritten = platform.commit('Another history', { file: 'x\n' });
@@ -156,7 +156,7 @@ describe('secrets that are rotated below a running sidecar', () => {
     const more = ['--interval', '100ms', '--poll-only', '--database-grace', '1ms'];
     const watching = startWatching(t, { repo: url, root }, more, environment);
     const until = (what: string, is: Parameters<typeof untilStatus>[3]) =>
-      untilStatus(root, watching.log, what, is);
+      untilStatus(root, watching.tail, what, is);
     const start = platform.git('rev-parse', 'HEAD');
     await until('it is reported', (s) => s.converged_commit === start && s.outbox_pending === 0);
 

@@ -75,7 +75,7 @@ export async function createOnceRing(
     try {
       return await waitUntil(what, ask, 90_000);
     } catch (error) {
-      const logs = replicas.map(({ name, watching }) => `--- ${name}\n${watching.log()}`);
+      const logs = replicas.map(({ name, watching }) => `--- ${name}\n${watching.tail()}`);
       throw new Error(`${(error as Error).message}\n${logs.join('\n')}`);
     }
   };

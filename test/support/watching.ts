@@ -10,6 +10,8 @@ export interface Watching {
   readonly process: ChildProcess;
   /** Everything on standard error so far. */
   log(): string;
+  /** The end of it, for messages: an error of hundreds of kilobytes hangs node 20's test runner. */
+  tail(): string;
   /** Sends a signal and waits for the end; returns the exit code. */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -36,6 +38,7 @@ export function startWatching(
   return {
     process: child,
     log: () => log,
+    tail: () => log.slice(-8_000),
     end: (signal) => {
       child.kill(signal);
       return closed;
