@@ -5,6 +5,7 @@ import { openObjectDatabase } from '../src/git/object-database.ts';
 import { openRemote } from '../src/git/open-remote.ts';
 import { openReconciler, type ReconcileOptions } from '../src/reconcile/open-reconciler.ts';
 import { startGitServer } from '../test/support/git-server.ts';
+import { defaultOptions } from '../test/support/reconcile-options.ts';
 import {
   type BenchRow,
   medianMs,
@@ -113,35 +114,5 @@ async function lsRefsMs(url: string): Promise<number> {
 }
 
 function optionsFor(repository: string, root: string): ReconcileOptions {
-  return {
-    repositories: [repository],
-    caFile: undefined,
-    ring: 'canary',
-    root,
-    workingDirectory: root,
-    branch: 'main',
-    databaseUrl: undefined,
-    seed: undefined,
-    link: 'symlink',
-    replica: 'bench',
-    platformFile: undefined,
-    allowRewind: false,
-    adopt: false,
-    idleTimeoutMs: 30_000,
-    timeoutMs: 600_000,
-    contentCheckMs: 600_000,
-    migrationsUrl: undefined,
-    skipMigrations: false,
-    healthUrl: undefined,
-    notifyUrl: undefined,
-    notifyCommand: undefined,
-    replicas: 1,
-    ringState: undefined,
-    databaseGraceMs: 60_000,
-    nextLook: undefined,
-    keepGenerations: 10,
-    retainForMs: 86_400_000,
-    environment: {},
-    version: 'bench',
-  };
+  return { ...defaultOptions, repositories: [repository], ring: 'canary', root };
 }

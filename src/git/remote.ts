@@ -69,7 +69,8 @@ export interface FollowedRepository extends Remote {
   /**
    * As Remote.resolveBranch(), from the first URL that answers and is not behind.
    *
+   * @param known asked only where there are several
    * @throws RinglockError also `remote-behind`, when several answer and all are
    */
-  resolveBranch(branch: string, known?: Known): Promise<string>;
+  resolveBranch(branch: string, known?: () => Promise<Known>): Promise<string>;
 }

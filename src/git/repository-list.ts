@@ -73,13 +73,16 @@ class RepositoryList implements FollowedRepository {
     return this.#answering?.remote.url;
   }
 
-  async resolveBranch(branch: string, known: Known = {}): Promise<string> {
+  async resolveBranch(branch: string, known?: () => Promise<Known>): Promise<string> {
+    // Of one URL alone the caller says what it is to go back.
+    const isAlone = this.#members.length === 1;
+    const { commits = [], mayGoBack = false } = (isAlone ? undefined : await known?.()) ?? {};
     const failures: RinglockError[] = [];
     const behind: { readonly member: Member; readonly tip: string; readonly than: string }[] = [];
     for (const member of this.#inOrder()) {
       try {
         const tip = await member.remote.resolveBranch(branch);
-        const than = await this.#isBehind(member, tip, known.commits ?? []);
+        const than = await this.#isBehind(member, tip, commits);
         if (than === undefined) return this.#answers(member, tip);
         behind.push({ member, tip, than });
         this.#say(
@@ -92,10 +95,7 @@ class RepositoryList implements FollowedRepository {
     }
     const [first] = behind;
     if (first === undefined) throw noneAnswers(failures);
-    // With one URL alone, the caller says what it is to go back.
-    if (known.mayGoBack === true || this.#members.length === 1) {
-      return this.#answers(first.member, first.tip);
-    }
+    if (mayGoBack) return this.#answers(first.member, first.tip);
     throw allBehind(
       branch,
       behind.map(({ member, tip }) => `${member.remote.url} at ${tip}`),
@@ -163,7 +163,6 @@ class RepositoryList implements FollowedRepository {
     for (const commit of commits) {
       if (commit === tip || (await this.#descends(tip, commit))) continue;
       if (await this.#descends(commit, tip)) return commit;
-      if (this.#members.length === 1) continue;
       // A fresh disk has neither; and what it began with may be younger than a mirror that lags.
       await this.#tryToFetch(member, tip, commit);
       if (await this.#descends(tip, commit)) continue;

@@ -63,11 +63,13 @@ export class BranchFollower {
   }
 
   /** The branch's tip: one ls-refs, where no repository lags. */
-  async observe(): Promise<string> {
+  observe(): Promise<string> {
     const { remote, branch } = this.#options;
-    const deployed = [await this.#history.last(), this.#history.ofRing];
-    const commits = [...new Set(deployed)].filter((commit) => commit !== undefined);
-    return remote.resolveBranch(branch, { commits, mayGoBack: await this.#history.mayGoBack() });
+    return remote.resolveBranch(branch, async () => {
+      const deployed = [await this.#history.last(), this.#history.ofRing];
+      const commits = [...new Set(deployed)].filter((commit) => commit !== undefined);
+      return { commits, mayGoBack: await this.#history.mayGoBack() };
+    });
   }
 
   /** Fetches the tip and what leads to it, checks descent, and reads the ring's files. */

@@ -148,7 +148,10 @@ describe('a repository with several URLs', { concurrency: 2 }, () => {
         await list.fetchCommits(tip, had);
       }
       show(0, lagging);
-      assert.equal(await list.resolveBranch('main', { commits: [tip], mayGoBack: true }), tip);
+      assert.equal(
+        await list.resolveBranch('main', async () => ({ commits: [tip], mayGoBack: true })),
+        tip,
+      );
       assert.equal(list.answering, urls[1]);
       assert.equal(
         said[0],
@@ -166,14 +169,17 @@ describe('a repository with several URLs', { concurrency: 2 }, () => {
     await list.fetchCommits(tip, first);
     show(0, second);
     show(1, third);
-    const known = { commits: [tip] };
+    const known = async () => ({ commits: [tip] });
     const error = await errorOf(list.resolveBranch('main', known));
     assert.equal(error.code, 'remote-behind');
     assert.equal(error.exitCode, 3);
     assert.ok(error.message.includes(`${urls[0]} at ${second}, ${urls[1]} at ${third}`));
     assert.ok(error.message.includes(tip));
     // A person on the pod may want to go back.
-    assert.equal(await list.resolveBranch('main', { ...known, mayGoBack: true }), second);
+    assert.equal(
+      await list.resolveBranch('main', async () => ({ ...(await known()), mayGoBack: true })),
+      second,
+    );
     servers[1]?.setFault(down);
     const half = await errorOf(list.resolveBranch('main', known));
     assert.equal(half.code, 'remote-behind');
@@ -192,7 +198,7 @@ describe('a repository with several URLs', { concurrency: 2 }, () => {
     const rewritten = repository.commit('Another history', { file: 'x\n' });
     show(0, rewritten);
     // Whoever follows it refuses it; a mirror that has not heard of it must not hide it.
-    assert.equal(await list.resolveBranch('main', { commits: [tip] }), rewritten);
+    assert.equal(await list.resolveBranch('main', async () => ({ commits: [tip] })), rewritten);
     assert.equal(list.answering, urls[0]);
     assert.deepEqual(said, [`info ${urls[0]} answers for the repository`]);
   });
