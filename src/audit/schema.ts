@@ -6,6 +6,7 @@ import { firstTables } from './schema-001.ts';
 import { ringTables } from './schema-002.ts';
 import { outwardTables } from './schema-003.ts';
 import { rechainedTables } from './schema-004.ts';
+import { overtakenColumns } from './schema-005.ts';
 
 /** Only ever appended to, and only by additions: replicas of an older version go on writing. */
 const migrations: readonly { readonly name: string; readonly sql: string }[] = [
@@ -13,6 +14,7 @@ const migrations: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '002-ring-tables', sql: ringTables },
   { name: '003-outward-tables', sql: outwardTables },
   { name: '004-rechained-events', sql: rechainedTables },
+  { name: '005-overtaken-operations', sql: overtakenColumns },
 ];
 
 /**

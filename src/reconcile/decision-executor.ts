@@ -221,7 +221,9 @@ export class DecisionExecutor {
         continue;
       }
       this.#onNews();
-      stop.abort(new OperationStopped(`${this.#settings.branch} is at ${tip.slice(0, 12)} now`));
+      const isNewer = await this.#branch.isOlder(commit, tip);
+      const message = `${this.#settings.branch} is at ${tip.slice(0, 12)} now`;
+      stop.abort(new OperationStopped(message, isNewer ? tip : undefined));
     }
   }
 

@@ -216,6 +216,7 @@ describe('the outbox', () => {
       { name: '002-ring-tables' },
       { name: '003-outward-tables' },
       { name: '004-rechained-events' },
+      { name: '005-overtaken-operations' },
     ]);
   });
 

@@ -55,11 +55,14 @@ export async function findOrBegin(
   const [latest] = rows;
   if (latest !== undefined) {
     const isOpen = latest.state === 'rolling' || latest.state === 'reverting';
+    await refuseOvertaken(facts, target, latest);
     if (latest.target === target.digest && (isOpen || latest.state === 'committed')) {
       return latest.id;
     }
     if (isOpen) await supersede(client, facts, target, latest);
-    if (isOpen) return begin(client, facts, target, leavingToo(target, latest));
+    if (isOpen || latest.overtaken_by !== null) {
+      return begin(client, facts, target, leavingToo(target, latest));
+    }
   }
   return begin(client, facts, target, target.previous);
 }
@@ -94,6 +97,16 @@ async function refuseOlder(
   const anchor = rows[0]?.commit;
   if (anchor === undefined || anchor === commit || (await isOlder(anchor))) return;
   throw ringAhead(anchor);
+}
+
+/** Whoever has seen the newer commit is about to begin an operation for it. */
+async function refuseOvertaken(
+  { isOlder }: JoinFacts,
+  { commit, isForced }: RingTarget,
+  { overtaken_by: by, was_just_decided: isRecent }: LatestRow,
+): Promise<void> {
+  if (by === null || by === commit || isForced || !isRecent || (await isOlder(by))) return;
+  throw ringAhead(by);
 }
 
 function ringAhead(commit: string) {
@@ -170,6 +183,8 @@ interface LatestRow {
   readonly lock: string;
   readonly previous: string | null;
   readonly is_abandoned: boolean;
+  readonly overtaken_by: string | null;
+  readonly was_just_decided: boolean;
 }
 
 interface ViewColumns {
@@ -190,7 +205,8 @@ const isHeld = (name: string) => `exists (
 const presenceName = `'ringlock replica ' || r.ring || ' ' || r.replica`;
 
 const latestOperation = `
-select o.id, o.state, o.target, o.commit, o.lock, o.previous,
+select o.id, o.state, o.target, o.commit, o.lock, o.previous, o.overtaken_by,
+  coalesce(o.decided_at > now() - interval '1 minute', false) as was_just_decided,
   o.created_at < now() - interval '1 minute' and not exists (
     select 1 from ring_replicas r
     where r.ring = o.ring and r.operation_id = o.id and ${isHeld(presenceName)}
@@ -219,16 +235,25 @@ async function supersede(
   await supersedeOperation(client, open.id);
 }
 
-/** Ends an open operation that is not wanted any more; what it did to the schema is tidied up later. */
-export async function supersedeOperation(client: pg.Client, id: string): Promise<void> {
+/**
+ * Ends an open operation that is not wanted any more; what it did to the schema is tidied up later.
+ *
+ * @param overtakenBy the commit that the branch has gone on to, for which there is no operation yet
+ */
+export async function supersedeOperation(
+  client: pg.Client,
+  id: string,
+  overtakenBy: string | null = null,
+): Promise<void> {
   await client.query(
     `update ring_operations o
      set state = case o.state when 'reverting' then 'reverted' else 'superseded' end,
+       overtaken_by = $2, decided_at = coalesce(decided_at, now()),
        finished_at = case when exists (
          select 1 from ring_steps s where s.operation_id = o.id and s.key = 'migrate'
        ) then null else now() end
      where id = $1`,
-    [id],
+    [id, overtakenBy],
   );
 }
 

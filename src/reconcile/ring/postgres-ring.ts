@@ -12,6 +12,7 @@ import {
   type OperationRow,
   presenceLock,
   readOperation,
+  supersedeOperation,
   writeReplica,
 } from './operation-rows.ts';
 import { decideOperation, haveAllReturned, haveAllSettled, mayTakeTurn } from './ring-decision.ts';
@@ -226,8 +227,31 @@ class PostgresRing implements RingOperation {
     await this.#session.announce();
   }
 
+  /**
+   * What the branch has gone on from nobody goes on with: said while this replica still counts as being in
+   * its turn, since another would take the turn of one that is gone.
+   */
   async close(): Promise<void> {
-    await this.#session.close();
+    const { reason } = this.#options.signal;
+    try {
+      if (reason instanceof OperationStopped && reason.overtakenBy !== undefined) {
+        await this.#overtake(reason.overtakenBy);
+      }
+    } catch {
+      // The database is lost; the next pass supersedes it.
+    } finally {
+      await this.#session.close();
+    }
+  }
+
+  #overtake(commit: string): Promise<void> {
+    return this.#session.transact(async (client) => {
+      await lockRing(client, this.#options.ring);
+      const { state } = await readOperation(client, this.id);
+      if (state !== 'rolling') return;
+      await supersedeOperation(client, this.id, commit);
+      await announce(client, this.#options.ring);
+    });
   }
 
   /** Looks at the operation, lets it move on, and lets `use` act on what it is; one replica at a time. */

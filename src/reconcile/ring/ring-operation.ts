@@ -97,6 +97,13 @@ export function overtakenLock(before: Lock | undefined, overtaken: Lock): Lock {
 /** A newer commit or a person stopped an operation: every replica plans again from what it has. */
 export class OperationStopped extends Error {
   override readonly name = 'OperationStopped';
+  /** The commit that the branch has gone on to from the operation's own. */
+  readonly overtakenBy: string | undefined;
+
+  constructor(message: string, overtakenBy?: string) {
+    super(message);
+    this.overtakenBy = overtakenBy;
+  }
 }
 
 /** Whether the work itself failed; anything else (a database that is away) is tried again. */

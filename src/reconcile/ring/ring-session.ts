@@ -4,6 +4,7 @@ import { connectDatabase, databaseFailed, endClient, inTransaction } from '../..
 import { refuseTransactionPooler } from '../../audit/pooler.ts';
 import { ensureSchema } from '../../audit/schema.ts';
 import { environmentFailed, type RinglockError } from '../../errors.ts';
+import { OperationStopped } from './ring-operation.ts';
 
 /** How often a session shows that it lives, and how long an answer may take, in ms. */
 const heartbeatMs = 2_000;
@@ -172,8 +173,9 @@ export class RingSession {
     ).connection.stream.destroy();
   }
 
-  #failed(error: unknown): RinglockError {
+  #failed(error: unknown): Error {
     if (this.#lost.signal.aborted) return this.#lost.signal.reason as RinglockError;
+    if (error instanceof OperationStopped) return error;
     return databaseFailed(error, this.#url);
   }
 }
