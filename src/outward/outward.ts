@@ -11,7 +11,7 @@ import { findNews, type HoldRecord } from './find-news.ts';
 import { type CommitFacts, type Message, messageOf } from './message.ts';
 import { readEndedEvents } from './operations-of-events.ts';
 import { OutwardFile, type Queued } from './outward-file.ts';
-import type { Receiver } from './receiver.ts';
+import type { Backlog, Receiver } from './receiver.ts';
 
 export interface OutwardParts {
   /** Path of the root. */
@@ -83,6 +83,15 @@ export class Outward {
         this.#again = false;
         this.look();
       });
+  }
+
+  get backlogs(): readonly Backlog[] {
+    const { queue, pauses } = this.#file.current;
+    return this.#parts.receivers.map(({ id, display }) => ({
+      receiver: display,
+      messages: queue.filter(({ receiver }) => receiver === id).length,
+      failures: pauses[id]?.failures ?? 0,
+    }));
   }
 
   /** Waits until all is told that can be told now; what cannot stays in the queue. */

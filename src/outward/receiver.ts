@@ -44,3 +44,12 @@ export type Verdict =
   | { readonly outcome: 'again'; readonly reason: string; readonly afterMs?: number | undefined }
   /** Final. */
   | { readonly outcome: 'refused'; readonly reason: string; readonly hint: string };
+
+/** What waits to be told to a receiver. */
+export interface Backlog {
+  /** What people call it: no secret is in it. */
+  readonly receiver: string;
+  readonly messages: number;
+  /** Attempts in a row that it did not take. */
+  readonly failures: number;
+}

@@ -1,4 +1,5 @@
 import type { Traffic } from '../git/transport.ts';
+import type { Backlog } from '../outward/receiver.ts';
 import { Counts, Durations } from './counts.ts';
 
 /** What an operation was for. */
@@ -65,6 +66,8 @@ export class Tally {
   /** The same, when the last pass that ended had not put it back. */
   damage: ReadonlyMap<string, string> = new Map();
   running: RunningOperation | undefined;
+  /** Asked when it is to be shown; empty where nobody is told anything. */
+  backlogs: () => readonly Backlog[] = () => [];
   /** Milliseconds since 1970 when a pass last left the root as the branch's lock says. */
   lastSync: number | undefined;
   /** Milliseconds since 1970. */

@@ -39,7 +39,7 @@ export async function tellOutside(
 
 async function begin(
   receivers: readonly Receiver[],
-  { root, status, database, membership }: OpenReconciler,
+  { root, status, database, membership, tally }: OpenReconciler,
   log: Log,
   way: Omit<ConnectionOptions, 'idleTimeoutMs'>,
 ): Promise<TellOutside> {
@@ -59,6 +59,7 @@ async function begin(
     now: () => new Date(),
     schedule: usualSchedule,
   });
+  tally.backlogs = () => outward.backlogs;
   status.whenChanged(() => outward.look());
   outward.look();
   return {

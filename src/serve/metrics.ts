@@ -103,6 +103,7 @@ function addWorkMetrics(registry: Registry, tally: Tally): void {
   count('webhook_requests', 'Webhooks by how they were answered', ['answer'], webhooks);
   total('git_requests', 'Requests to the git server', traffic.requests);
   total('git_received_bytes', 'Bytes that the git server sent', traffic.bytes);
+  addBacklogs(registry, tally);
   const gauge = gauges(registry);
   const running = gauge(
     'operation_started_timestamp_seconds',
@@ -124,6 +125,19 @@ function addWorkMetrics(registry: Registry, tally: Tally): void {
       labelNames,
     };
     registry.registerMetric(new TalliedHistogram(names, durations));
+  }
+}
+
+/** Two receivers of one name are shown as one. */
+function addBacklogs(registry: Registry, { backlogs }: Tally): void {
+  const gauge = gauges(registry);
+  const waiting = gauge('outward_messages', 'Messages that wait for a receiver', ['receiver']);
+  const failures = gauge('outward_failures', 'Attempts in a row that a receiver did not take', [
+    'receiver',
+  ]);
+  for (const { receiver, messages, failures: inARow } of backlogs()) {
+    waiting.inc({ receiver }, messages);
+    failures.inc({ receiver }, inARow);
   }
 }
 

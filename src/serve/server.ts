@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import { environmentFailed } from '../errors.ts';
+import { limitConnections } from './limit-connections.ts';
 import { parseListenAddress } from './listen-address.ts';
 import type { Observed } from './observed.ts';
 import { routes } from './routes.ts';
@@ -14,14 +15,16 @@ export interface ObservedServer {
 }
 
 /** Who connects may be slow, many or silent; a probe has to come through all the same. */
-const limits = {
-  headersTimeout: 10_000,
-  requestTimeout: 20_000,
-  keepAliveTimeout: 5_000,
-  connectionsCheckingInterval: 2_000,
-  maxHeaderSize: 16 * 1024,
-};
-const connectionsAtOnce = 128;
+export interface ServerLimits {
+  /** For the head of a request, in ms. */
+  readonly headersMs: number;
+  /** For a whole request, in ms. */
+  readonly requestMs: number;
+  /** Open at once; a further one takes the place of the one that waits longest. */
+  readonly connections: number;
+}
+
+const usualLimits: ServerLimits = { headersMs: 10_000, requestMs: 20_000, connections: 128 };
 
 /**
  * Serves `/healthz`, `/readyz`, `/metrics`, `/api/health`, `/api/status` and `/webhook`.
@@ -33,10 +36,20 @@ export async function serveObserved(
   listen: string,
   observed: Observed,
   webhook: WebhookOptions,
+  { headersMs, requestMs, connections }: ServerLimits = usualLimits,
 ): Promise<ObservedServer> {
   const { host, port } = parseListenAddress(listen);
-  const server = createServer(limits, getRequestListener(routes(observed, webhook).fetch));
-  server.maxConnections = connectionsAtOnce;
+  const server = createServer(
+    {
+      headersTimeout: headersMs,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: headersMs / 5,
+      keepAliveTimeout: 5_000,
+      maxHeaderSize: 16 * 1024,
+    },
+    getRequestListener(routes(observed, webhook).fetch),
+  );
+  limitConnections(server, connections);
   server.listen(port, host);
   await listening(server, listen);
   const address = server.address();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type DeliverySchedule, usualSchedule } from '../../src/outward/courier.ts';
 import { Outward, type OutwardParts } from '../../src/outward/outward.ts';
-import type { Receiver } from '../../src/outward/receiver.ts';
+import type { Backlog, Receiver } from '../../src/outward/receiver.ts';
 import { textLog } from '../../src/reconcile/log.ts';
 import type { RootStatus } from '../../src/store/status-file.ts';
 import { Connections } from '../../src/wire/connections.ts';
@@ -49,6 +49,7 @@ export interface Teller {
   /** Sets the status and waits until it is told, or has to wait. */
   tell(status: RootStatus): Promise<void>;
   settled(): Promise<void>;
+  backlogs(): readonly Backlog[];
   log(): string;
   /** The file of the queue, as it stands. */
   kept(): string;
@@ -96,6 +97,7 @@ export async function startTeller(
   const settled = () => outward.settled(20_000);
   return {
     ...{ root, settled, close },
+    backlogs: () => outward.backlogs,
     tell: async (next) => {
       await settled();
       status = { ...next, replica };

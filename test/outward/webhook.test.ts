@@ -5,7 +5,11 @@ import { describe, it, type TestContext } from 'node:test';
 import { readReceivers } from '../../src/outward/read-receivers.ts';
 import { webhookReceiver } from '../../src/outward/webhook-receiver.ts';
 import { signatureHeaders, signingKeys } from '../../src/outward/webhook-signature.ts';
+import { PassClock } from '../../src/reconcile/pass-clock.ts';
+import { Tally } from '../../src/reconcile/tally.ts';
 import { redact } from '../../src/redaction.ts';
+import { metricsText } from '../../src/serve/metrics.ts';
+import { parseExposition, sampleValue } from '../support/exposition.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { type StandIn, standIn } from './stand-in.ts';
@@ -220,6 +224,16 @@ describe('the outgoing webhook', { concurrency: true }, () => {
     assert.equal(ids[0], 'message-1');
     assert.match(next.log(), /has not taken 500 messages: the oldest are dropped/);
     assert.equal(server.received.length, 1);
+    const receiver = `the webhook at ${server.url}`;
+    const families = parseExposition(
+      await metricsText({
+        ...{ status: () => convergedAt(commitOf('b')), clock: new PassClock(), root: next.root },
+        memory: { holds: new Map(), failures: [] },
+        tally: Object.assign(new Tally(), { backlogs: next.backlogs }),
+      }),
+    );
+    assert.equal(sampleValue(families, 'ringlock_outward_messages', { receiver }), 500);
+    assert.equal(sampleValue(families, 'ringlock_outward_failures', { receiver }), 1);
   });
 });
 

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { connect } from 'node:net';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { Counts } from '../../src/reconcile/counts.ts';
 import { PassClock } from '../../src/reconcile/pass-clock.ts';
 import { Tally } from '../../src/reconcile/tally.ts';
-import { type ObservedServer, serveObserved } from '../../src/serve/server.ts';
+import { type ObservedServer, type ServerLimits, serveObserved } from '../../src/serve/server.ts';
 import { TokenBucket } from '../../src/serve/token-bucket.ts';
+import type { WebhookOptions } from '../../src/serve/webhook.ts';
 import type { RootStatus } from '../../src/store/status-file.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const secret = 'a secret of the ring';
 const next = `whsec_${Buffer.from('thirty-two bytes, as forges make').toString('base64')}`;
@@ -153,7 +156,7 @@ describe('POST /webhook', () => {
   let answers = new Counts();
   const warned: string[] = [];
 
-  const start = () => {
+  const start = (limits?: ServerLimits) => {
     const tally = new Tally();
     const status = () => ({ generation: null, state: 'starting' }) as RootStatus;
     const observed = {
@@ -161,7 +164,7 @@ describe('POST /webhook', () => {
       memory: { holds: new Map(), failures: [] },
     };
     answers = tally.webhooks;
-    return serveObserved('127.0.0.1:0', observed, {
+    const webhook: WebhookOptions = {
       secrets: async () => secrets,
       branch: 'main',
       look: () => {
@@ -169,7 +172,8 @@ describe('POST /webhook', () => {
       },
       answers,
       log: { info: () => {}, warn: (message) => warned.push(message) },
-    });
+    };
+    return serveObserved('127.0.0.1:0', observed, webhook, limits);
   };
   const post = (headers: Record<string, string>, body = push) =>
     fetch(`${server.url}/webhook`, { method: 'POST', headers, body });
@@ -230,6 +234,66 @@ describe('POST /webhook', () => {
     })) as [Buffer];
     assert.match(first.toString(), /^HTTP\/1.1 401 /);
     socket.destroy();
+  });
+
+  describe('under many connections, or slow ones', () => {
+    const sockets = new Set<Socket>();
+    const quick: ServerLimits = { headersMs: 300, requestMs: 600, connections: 8 };
+
+    /** A connection, what has come on it, and whether the server has ended it. */
+    const open = async () => {
+      const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+      const connection = { socket, text: '', isEnded: false };
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('data', (chunk) => {
+        connection.text += chunk;
+      });
+      socket.once('close', () => {
+        connection.isEnded = true;
+      });
+      await once(socket, 'connect');
+      return connection;
+    };
+    const restart = async (limits: ServerLimits) => {
+      await server.close();
+      server = await start(limits);
+    };
+    afterEach(() => {
+      for (const socket of sockets) socket.destroy();
+      sockets.clear();
+    });
+
+    it('answers a probe while others say nothing', async () => {
+      await restart({ ...quick, headersMs: 60_000, requestMs: 60_000 });
+      const silent: Awaited<ReturnType<typeof open>>[] = [];
+      for (let index = 0; index < 30; index++) silent.push(await open());
+      const { status } = await fetch(`${server.url}/healthz`);
+      assert.ok(status === 200 || status === 503, `${status}`);
+      await waitUntil('the first are let go', () => silent[21]?.isEnded);
+      assert.equal(silent.filter(({ isEnded }) => !isEnded).length, 7);
+    });
+
+    it('ends a request whose head drips', async () => {
+      await restart(quick);
+      const slow = await open();
+      slow.socket.write('POST /webhook HTTP/1.1\r\nhost: x\r\n');
+      const drip = setInterval(() => slow.socket.write('x-a: b\r\n'), 50);
+      await waitUntil('it is ended', () => slow.isEnded).finally(() => clearInterval(drip));
+      assert.match(slow.text, /^HTTP\/1.1 408 /);
+    });
+
+    it('ends a request whose body drips, although its token is right, and looks at nothing', async () => {
+      await restart(quick);
+      const slow = await open();
+      const head = 'host: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n';
+      slow.socket.write(`POST /webhook HTTP/1.1\r\n${head}x-gitlab-token: ${secret}\r\n\r\n{`);
+      const drip = setInterval(() => slow.socket.write(' '), 50);
+      await waitUntil('it is ended', () => slow.isEnded).finally(() => clearInterval(drip));
+      assert.match(slow.text, /^(HTTP\/1.1 4\d\d |$)/);
+      assert.equal(looks, 0);
+      assert.equal((await post(bearer)).status, 202);
+    });
   });
 });
 

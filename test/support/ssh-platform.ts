@@ -17,7 +17,10 @@ export interface SshPlatform extends ServedRepository {
   /** The tree of modules/Orders. */
   readonly orders: string;
   /** Opens it over SSH; closed when the test ends. */
-  open(options?: SshOptions & { readonly idleTimeoutMs?: number }, url?: string): Remote;
+  open(
+    options?: SshOptions & Pick<RemoteOptions, 'idleTimeoutMs' | 'signal'>,
+    url?: string,
+  ): Remote;
   /** Writes a file beside the server's own, which nobody else reads. */
   file(name: string, content: string): string;
   /** What sshd has let in and run so far. */
@@ -42,8 +45,8 @@ export async function serveOverSsh(t: TestContext, running?: SshServer): Promise
     sshd,
     tip,
     orders: served.repository.git('rev-parse', 'HEAD:modules/Orders'),
-    open: ({ idleTimeoutMs, ...ssh } = {}, url = `${sshd.url}${served.bare}`) =>
-      served.remote({ idleTimeoutMs, ssh: { keyFile, knownHostsFile, ...ssh } }, url),
+    open: ({ idleTimeoutMs, signal, ...ssh } = {}, url = `${sshd.url}${served.bare}`) =>
+      served.remote({ idleTimeoutMs, signal, ssh: { keyFile, knownHostsFile, ...ssh } }, url),
     file: (name, content) => {
       const path = join(sshd.directory, name);
       writeFileSync(path, content, { mode: 0o600 });

@@ -12,6 +12,8 @@ export interface SshConnectionOptions {
   readonly key: PrivateKey;
   /** How long the server may stay silent, in ms. */
   readonly idleTimeoutMs: number;
+  /** Gives up opening it, also to a server that is never silent and never done. */
+  readonly signal: AbortSignal | undefined;
 }
 
 /** A connection to a server whose host key is known, as a user whose key it took. */
@@ -36,7 +38,7 @@ export interface SshConnection {
  * `remote-unauthorized`, `remote-unreachable`, `remote-timeout`, `remote-failed`
  */
 export async function openSshConnection(options: SshConnectionOptions): Promise<SshConnection> {
-  const { address, known, key, idleTimeoutMs } = options;
+  const { address, known, key, idleTimeoutMs, signal } = options;
   const { default: ssh2 } = await import('ssh2');
   const client = new ssh2.Client();
   const progress: ConnectionProgress = { isConnected: false, methods: [] };
@@ -53,7 +55,10 @@ export async function openSshConnection(options: SshConnectionOptions): Promise<
     client.once('close', () => reject(new Error('closed')));
     client.once('timeout', () => reject(new SilenceError()));
   });
+  const giveUp = () => client.destroy();
+  signal?.addEventListener('abort', giveUp, { once: true });
   try {
+    signal?.throwIfAborted();
     client.connect({
       host: address.host,
       port: address.port,
@@ -79,6 +84,8 @@ export async function openSshConnection(options: SshConnectionOptions): Promise<
   } catch (error) {
     client.destroy();
     throw refusal ?? openingFailure(address, key, progress, error as Error);
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
   }
   return connectionOf(client, address);
 }

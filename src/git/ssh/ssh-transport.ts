@@ -168,6 +168,7 @@ export class SshTransport implements Transport {
       known: knownKeys(this.#address, parseKnownHosts(text, file), file),
       key: await this.#readKey(),
       idleTimeoutMs: this.#idleTimeoutMs,
+      signal: this.#signal?.(),
     });
   }
 

@@ -278,10 +278,12 @@ export class RingMemory {
   }
 
   #put(kind: MemoryRecord['kind'], key: string, value: unknown): Promise<void> {
-    const before = this.#records.get(recordKey({ kind, key }));
-    // What is said later holds, also when the clock was put back meanwhile.
-    const least = before === undefined ? 0 : Date.parse(before.at) + 1;
-    const at = new Date(Math.max(this.#now().getTime(), least)).toISOString();
+    // What is said later holds, also when the clock was put back meanwhile; of branches, over all of them.
+    const before = [...this.#records.values()].filter(
+      (record) => record.kind === kind && (record.key === key || isOfBranches(kind)),
+    );
+    const least = before.map((record) => Date.parse(record.at) + 1);
+    const at = new Date(Math.max(this.#now().getTime(), ...least)).toISOString();
     const record = { kind, key, value, at };
     return this.#write(new Map(this.#records).set(recordKey(record), record));
   }
@@ -293,6 +295,11 @@ export class RingMemory {
     }
     this.#records = records;
   }
+}
+
+/** Whether the keys of a kind are branches, and the newest of all is asked for. */
+function isOfBranches(kind: MemoryRecord['kind']): boolean {
+  return kind === 'anchor' || kind === 'verified';
 }
 
 type Records = ReadonlyMap<string, MemoryRecord>;
@@ -317,7 +324,7 @@ function newerThan(known: Records, records: Records): MemoryRecord[] {
     .map(([, record]) => record);
 }
 
-/** Writes what the ring has decided: later than whatever is there, by the database's clock. */
+/** Writes what the ring has decided: later than whatever is there of it, by the database's clock. */
 export async function overwriteRecord(
   client: pg.Client,
   ring: string,
@@ -327,10 +334,12 @@ export async function overwriteRecord(
 ): Promise<void> {
   await client.query(
     `insert into ring_memory as m (ring, kind, key, value, at)
-     values ($1, $2, $3, $4, date_trunc('milliseconds', now()))
+     values ($1, $2, $3, $4, greatest(date_trunc('milliseconds', now()),
+       (select max(at) + interval '1 millisecond' from ring_memory
+        where ring = $1 and kind = $2 and (key = $3 or $5))))
      on conflict (ring, kind, key) do update set value = excluded.value,
        at = greatest(excluded.at, m.at + interval '1 millisecond')`,
-    [ring, kind, key, JSON.stringify(value)],
+    [ring, kind, key, JSON.stringify(value), isOfBranches(kind)],
   );
 }
 

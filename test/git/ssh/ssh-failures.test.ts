@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import test from 'node:test';
 import { RinglockError } from '../../../src/errors.ts';
 import { firstMissingBelow } from '../../../src/git/completeness.ts';
@@ -11,6 +11,7 @@ import { packFiles } from '../../support/served-repository.ts';
 import { serveOverSsh } from '../../support/ssh-platform.ts';
 import { sshdMissing } from '../../support/ssh-server.ts';
 import { startTcpProxy } from '../../support/tcp-proxy.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 test('a server of SSH that fails', { skip: sshdMissing() ?? false }, async (t) => {
   const { sshd, open, tip, orders, database, bare, file } = await serveOverSsh(t);
@@ -151,6 +152,35 @@ test('a server of SSH that fails', { skip: sshdMissing() ?? false }, async (t) =
     proxy.reset();
     const reset = await errorOf(remote.resolveBranch('main'));
     assert.equal(reset.code, 'remote-unreachable', reset.message);
+  });
+
+  await t.test('a server that drips is let go when the attempt is over', async (own) => {
+    const connections: { isEnded: boolean }[] = [];
+    const drip = createTcpServer((socket) => {
+      const connection = { isEnded: false };
+      connections.push(connection);
+      // Never silent: lines before a greeting are allowed.
+      const timer = setInterval(() => socket.write('wait\r\n'), 20);
+      socket.on('error', () => {});
+      socket.once('close', () => {
+        clearInterval(timer);
+        connection.isEnded = true;
+      });
+    });
+    await new Promise<void>((resolve) => drip.listen(0, '127.0.0.1', resolve));
+    onEnd(own, () => drip.close());
+    const { port } = drip.address() as AddressInfo;
+    let attempt = new AbortController();
+    const remote = open({ signal: () => attempt.signal }, `ssh://git@127.0.0.1:${port}/x.git`);
+    for (const count of [1, 2]) {
+      attempt = new AbortController();
+      const asked = remote.resolveBranch('main');
+      const failed = assert.rejects(asked, /over/);
+      await waitUntil('it is asked', () => connections.length === count);
+      attempt.abort(new Error('the attempt is over'));
+      await failed;
+      await waitUntil('it is let go', () => connections.every(({ isEnded }) => isEnded));
+    }
   });
 
   await t.test('a server that is away, or is none of SSH, is unreachable', async (own) => {
