@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { environmentFailed, RinglockError, refused } from '../errors.ts';
 import type { Limits } from '../repo/limits.ts';
+import { BaseCache } from './base-cache.ts';
 import { readLooseObject } from './loose-object.ts';
 import type { Commit, ObjectReader, ObjectType, RawObject, TreeEntry } from './object-store.ts';
 import { PackFile } from './pack-file.ts';
@@ -110,6 +111,7 @@ export class ObjectLayers implements ObjectReader {
 class Layer {
   readonly gitdir: string;
   readonly #limits: Limits;
+  readonly #bases = new BaseCache();
   #packs = new Map<string, PackFile>();
 
   constructor(gitdir: string, limits: Limits) {
@@ -124,7 +126,7 @@ class Layer {
     for (const name of names) {
       if (!name.endsWith('.idx')) continue;
       const known = this.#packs.get(name);
-      packs.set(name, known ?? (await openPack(join(directory, name), this.#limits)));
+      packs.set(name, known ?? (await openPack(join(directory, name), this.#limits, this.#bases)));
     }
     for (const [name, pack] of this.#packs) if (!packs.has(name)) pack.close();
     this.#packs = packs;
@@ -156,6 +158,7 @@ class Layer {
   }
 }
 
-async function openPack(indexFile: string, limits: Limits): Promise<PackFile> {
-  return new PackFile(indexFile.replace(/idx$/, 'pack'), await PackIndex.read(indexFile), limits);
+async function openPack(indexFile: string, limits: Limits, bases: BaseCache): Promise<PackFile> {
+  const index = await PackIndex.read(indexFile);
+  return new PackFile(indexFile.replace(/idx$/, 'pack'), index, limits, bases);
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, read } from 'node:fs';
 import { promisify } from 'node:util';
 import { type Limits, overLimit } from '../repo/limits.ts';
+import type { BaseCache } from './base-cache.ts';
 import { applyDelta, deepestDelta } from './delta.ts';
 import type { RawObject } from './object-store.ts';
 import {
@@ -15,7 +16,6 @@ import type { PackIndex } from './pack-index.ts';
 
 const readAt = promisify(read);
 const trailerLength = 20;
-const cacheBytes = 16 * 1024 * 1024;
 
 /**
  * Reads single objects from a pack on disk, each checked against its id. isomorphic-git reads a pack
@@ -27,13 +27,13 @@ export class PackFile {
   readonly #limits: Limits;
   #descriptor: number | undefined;
   #offsets: Float64Array | undefined;
-  #bases = new Map<number, RawObject>();
-  #basesBytes = 0;
+  readonly #bases: BaseCache;
 
-  constructor(file: string, index: PackIndex, limits: Limits) {
+  constructor(file: string, index: PackIndex, limits: Limits, bases: BaseCache) {
     this.#file = file;
     this.#index = index;
     this.#limits = limits;
+    this.#bases = bases;
   }
 
   has(oid: string): boolean {
@@ -64,15 +64,14 @@ export class PackFile {
   /** Forgets what was read; also while something is being read. */
   forget(): void {
     this.#offsets = undefined;
-    this.#bases.clear();
-    this.#basesBytes = 0;
+    this.#bases.forget(this.#file);
   }
 
   /** Goes down to an object that is whole, then makes each of its deltas on the way back. */
   async #readAt(offset: number): Promise<RawObject> {
     const deltas: number[] = [];
     let at = offset;
-    let object = this.#bases.get(at);
+    let object = this.#bases.get(this.#file, at);
     while (object === undefined) {
       const { entry, header } = await this.#readEntry(at);
       const { type, size } = header;
@@ -85,7 +84,7 @@ export class PackFile {
         throw new Error(`${this.#file} has a chain of more than ${deepestDelta} deltas`);
       }
       at = this.#baseOf(header, at);
-      object = this.#bases.get(at);
+      object = this.#bases.get(this.#file, at);
     }
     for (let next = deltas.pop(); next !== undefined; next = deltas.pop()) {
       const { entry, header } = await this.#readEntry(next);
@@ -100,16 +99,9 @@ export class PackFile {
     return (await inflateExactly(entry.subarray(start), size)).content;
   }
 
-  /** Small objects are kept for a while: they are often bases of others. */
+  /** They are often bases of others. */
   #remember(offset: number, object: RawObject): RawObject {
-    if (object.content.length > cacheBytes / 16) return object;
-    this.#bases.set(offset, object);
-    this.#basesBytes += object.content.length;
-    for (const [oldest, { content }] of this.#bases) {
-      if (this.#basesBytes <= cacheBytes) break;
-      this.#bases.delete(oldest);
-      this.#basesBytes -= content.length;
-    }
+    this.#bases.remember(this.#file, offset, object);
     return object;
   }
 
