@@ -1,11 +1,12 @@
 import * as fs from 'node:fs';
-import { lstat, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import git from 'isomorphic-git';
 import { badInput, environmentFailed, RinglockError } from '../errors.ts';
 import { defaultLimits, type Limits } from '../repo/limits.ts';
 import { diskFailed } from '../store/disk-error.ts';
 import { consolidateSmallPacks } from './consolidate-packs.ts';
+import { directoryNames } from './directory-names.ts';
 import { ObjectLayers } from './object-layers.ts';
 import type { ObjectReader, RawObject } from './object-store.ts';
 import { findDamagedPacks, isIndexWhole } from './pack-health.ts';
@@ -148,7 +149,7 @@ function incomingDirectory(gitdir: string): string {
 }
 
 async function createIfAbsent(gitdir: string): Promise<void> {
-  const names = await readdir(gitdir).catch(() => [] as string[]);
+  const names = await directoryNames(gitdir);
   if (names.includes('objects') && names.includes('HEAD')) return;
   const foreign = names.find((name) => !ours.has(name));
   if (foreign !== undefined) {
@@ -186,7 +187,7 @@ async function makeSkeleton(gitdir: string): Promise<void> {
 
 /** A pack is whole when its index stands beside it: the index is renamed into place last. */
 async function deletePartialPacks(directory: string): Promise<void> {
-  const names = new Set(await readdir(directory).catch(() => [] as string[]));
+  const names = new Set(await directoryNames(directory));
   for (const name of names) {
     const whole =
       (name.endsWith('.pack') && names.has(name.replace(/pack$/, 'idx'))) ||

@@ -1,8 +1,10 @@
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { environmentFailed, RinglockError, refused } from '../errors.ts';
 import type { Limits } from '../repo/limits.ts';
+import { diskFailed, isAbsent } from '../store/disk-error.ts';
 import { BaseCache } from './base-cache.ts';
+import { directoryNames } from './directory-names.ts';
 import { readLooseObject } from './loose-object.ts';
 import type { Commit, ObjectReader, ObjectType, RawObject, TreeEntry } from './object-store.ts';
 import { PackFile } from './pack-file.ts';
@@ -121,7 +123,7 @@ class Layer {
 
   async refresh(): Promise<void> {
     const directory = join(this.gitdir, 'objects/pack');
-    const names = await readdir(directory).catch(() => [] as string[]);
+    const names = await directoryNames(directory);
     const packs = new Map<string, PackFile>();
     for (const name of names) {
       if (!name.endsWith('.idx')) continue;
@@ -142,10 +144,13 @@ class Layer {
 
   async has(oid: string): Promise<boolean> {
     for (const pack of this.#packs.values()) if (pack.has(oid)) return true;
-    return stat(this.#looseFile(oid)).then(
-      (found) => found.isFile(),
-      () => false,
-    );
+    const file = this.#looseFile(oid);
+    try {
+      return (await stat(file)).isFile();
+    } catch (error) {
+      if (isAbsent(error)) return false;
+      throw diskFailed(error, file);
+    }
   }
 
   async read(oid: string): Promise<RawObject> {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readdir, readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { directoryNames } from './directory-names.ts';
 import { PackIndex } from './pack-index.ts';
 
 /** gitformat-pack: both files end with the sha1 of all before it, the index with its pack's before that. */
@@ -16,7 +17,7 @@ export interface DamagedPack {
 /** Every pack of a git directory whose bytes are not those that were written, by both files' checksums. */
 export async function findDamagedPacks(gitdir: string): Promise<DamagedPack[]> {
   const directory = join(gitdir, 'objects/pack');
-  const files = await readdir(directory).catch(() => [] as string[]);
+  const files = await directoryNames(directory);
   const names = new Set(files.flatMap((file) => /^(.+)\.(?:pack|idx)$/.exec(file)?.[1] ?? []));
   const damaged: DamagedPack[] = [];
   for (const name of [...names].sort()) {

@@ -60,6 +60,23 @@ describe('a disk whose calls fail', { concurrency: 2 }, () => {
     });
   }
 
+  it('takes packs that cannot be listed for no packs that are lost', async (t) => {
+    let failed = 0;
+    for (let from = 1; from <= 6; from++) {
+      const root = made.copy(t);
+      const counter = join(root, '../calls');
+      const matching = 'readdir .*/repo\\.git/objects/pack$';
+      const fault = withFault({ code: 'EIO', matching, from, count: 1 }, counter);
+      const { code, stderr } = await reconcileOnce({ repo: made.laterRepo, root }, [], fault);
+      if (Number(readFileSync(counter, 'utf8')) < from) break;
+      failed += 1;
+      assert.ok(code === 0 || code === 3, `listing ${from}: exit ${code}\n${stderr}`);
+      if (code === 3) assert.match(stderr, /made to fail, readdir/);
+      await expectGoesOn(made, root);
+    }
+    assert.ok(failed > 1, `packs are listed ${failed} times`);
+  });
+
   it('goes on watching while the journal cannot be written after a switch, and loses no event', async (t) => {
     const root = made.copy(t);
     // prepared is written; switched, and what a next pass tries, is not, four times.

@@ -62,4 +62,13 @@ fs.createReadStream = (path, ...rest) => {
     ? new Readable({ read: () => {}, construct: (done) => done(error) })
     : createReadStream(path, ...rest);
 };
+// Only where it is asked for by name: a pass lists many directories that it could do without.
+if (matching.startsWith('readdir ')) {
+  const { readdir } = promises;
+  promises.readdir = async (path, ...rest) => {
+    const error = failure('readdir', path);
+    if (error) throw error;
+    return readdir(path, ...rest);
+  };
+}
 syncBuiltinESMExports();
