@@ -105,7 +105,7 @@ function isSent({ token, kind, user }: GitlabToken, headers: IncomingMessage['he
   return headers['job-token'] === token || headers.authorization === basic('gitlab-ci-token');
 }
 
-function store(
+export function store(
   served: GitlabPackages,
   name: string,
   version: string,

@@ -124,7 +124,7 @@ export class OciAuthorization {
       );
     }
     registerSecret(value);
-    const lifeMs = Math.max(usualLifeSeconds, Number(expires_in) || 0) * 1000;
+    const lifeMs = (Number(expires_in) || usualLifeSeconds) * 1000;
     return { header: `Bearer ${value}`, until: performance.now() + lifeMs - reserveMs };
   }
 }

@@ -70,7 +70,7 @@ class OciRegistry implements Registry {
   async versions(alias: string): Promise<readonly string[]> {
     if (!isAlias(alias)) return [];
     const tags: string[] = [];
-    let next: URL | undefined = this.#url(alias, 'tags/list?n=500');
+    let next: URL | undefined = this.#url(alias, 'tags/list?n=100');
     for (let page = 0; next !== undefined && page < mostPages; page++) {
       const url: URL = next;
       next = await this.#send(
