@@ -41,7 +41,7 @@ export interface RegistryCase {
 
 const quick = { retryDelayMs: 5, idleTimeoutMs: 2_000 };
 
-export const directoryCase: RegistryCase = {
+const directoryCase: RegistryCase = {
   kind: 'directory',
   missing: undefined,
   start: async (t) => {
@@ -62,7 +62,7 @@ export const gitlabCase: RegistryCase = {
   },
 };
 
-export const httpCase: RegistryCase = {
+const httpCase: RegistryCase = {
   kind: 'http',
   missing: undefined,
   start: async (t) => {
@@ -74,7 +74,7 @@ export const httpCase: RegistryCase = {
   },
 };
 
-export const ociCase: RegistryCase = {
+const ociCase: RegistryCase = {
   kind: 'oci',
   missing: dockerRegistryMissing(),
   start: async (t) => {
