@@ -23,6 +23,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   list: async () => (await import('./commands/list.ts')).ListCommand,
   lock: async () => (await import('./commands/lock.ts')).LockCommand,
   new: async () => (await import('./commands/new.ts')).NewCommand,
+  package: async () => (await import('./commands/package.ts')).PackageCommand,
   reconcile: async () => (await import('./commands/reconcile.ts')).ReconcileCommand,
   retry: async () => (await import('./commands/retry.ts')).RetryCommand,
   rollback: async () => (await import('./commands/rollback.ts')).RollbackCommand,
