@@ -25,6 +25,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   new: async () => (await import('./commands/new.ts')).NewCommand,
   package: async () => (await import('./commands/package.ts')).PackageCommand,
   reconcile: async () => (await import('./commands/reconcile.ts')).ReconcileCommand,
+  release: async () => (await import('./commands/release.ts')).ReleaseCommand,
   retry: async () => (await import('./commands/retry.ts')).RetryCommand,
   rollback: async () => (await import('./commands/rollback.ts')).RollbackCommand,
   'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
