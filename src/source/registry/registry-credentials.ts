@@ -1,5 +1,4 @@
 import { readSecret } from '../../environment.ts';
-import { registryToken } from '../../repo/registry-settings.ts';
 
 /** What a registry is asked with. */
 export interface RegistryCredentials {
@@ -24,7 +23,7 @@ const noCredentials: RegistryCredentials = {
  * The credentials for a registry, as environment and `*_FILE` say now.
  *
  * A repository names registries and must not come by a token that way: where MODULE_REGISTRY_URL is set,
- * MODULE_REGISTRY_TOKEN goes to that server only, and CI's own token to CI's own server only.
+ * MODULE_REGISTRY_TOKEN goes to that server only (so with other names), CI's own to CI's own server only.
  *
  * @param url of the registry
  * @throws RinglockError `secret-given-twice`, `secret-unreadable`
@@ -35,7 +34,7 @@ export async function registryCredentials(
   environment: NodeJS.ProcessEnv,
 ): Promise<RegistryCredentials> {
   const token = await secret(tokenVariable, environment);
-  const bound = tokenVariable === registryToken ? environment['MODULE_REGISTRY_URL'] : undefined;
+  const bound = environment[tokenVariable.replace(/_TOKEN$/, '_URL')];
   const isItsOwn = isAt(url, bound);
   if (token !== undefined && isItsOwn) {
     const user = environment[tokenVariable.replace(/_TOKEN$/, '_USER')] || undefined;
@@ -44,7 +43,7 @@ export async function registryCredentials(
   const ofJob = await jobCredentials(url, environment);
   if (ofJob !== undefined) return ofJob;
   if (token === undefined) return noCredentials;
-  return { ...noCredentials, source: `no credentials (${registryToken} is for ${bound})` };
+  return { ...noCredentials, source: `no credentials (${tokenVariable} is for ${bound})` };
 }
 
 async function jobCredentials(

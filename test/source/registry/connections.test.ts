@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createServer as createPlainServer } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -102,6 +103,28 @@ test('a certificate for another name is not accepted', { skip }, async (t) => {
   );
   assert.equal(error.code, 'registry-untrusted');
   assert.match(error.message, /certificate for packages\.example\.com, not for localhost/);
+});
+
+test('gives up on a server that drips and never ends', async (t) => {
+  const server = createPlainServer((request, response) => {
+    if (!request.url?.endsWith('.zip')) return void response.end(JSON.stringify(index));
+    response.writeHead(200, { 'content-length': module.zip.length });
+    const drip = setInterval(() => response.write('x'), 20);
+    response.on('close', () => clearInterval(drip));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onEnd(t, () => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const settings = { kind: 'http', url: `http://127.0.0.1:${port}`, project: undefined } as const;
+  const registries = [{ ...settings, tokenVariable: 'MODULE_REGISTRY_TOKEN' }];
+  const [registry] = openRegistries({ registries }, {}, { idleTimeoutMs: 50 });
+  const artifact = await registry?.find('orders', '1.0.0');
+  assert.ok(registry !== undefined && artifact !== undefined);
+  const error = await errorOf(collect(registry.read(artifact, never)));
+  assert.equal(error.code, 'registry-too-slow');
 });
 
 test('sends tokens over plain http to no other machine', () => {

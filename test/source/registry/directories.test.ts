@@ -163,3 +163,20 @@ test('web: an index that is none is said, with its place', async (t) => {
     assert.match(error.message, /orders\/index\.json/);
   }
 });
+
+test('refuses bytes that were changed or cut on disk', async (t) => {
+  const directory = temporaryDirectory(t, 'packages');
+  const registry = open('directory', directory);
+  const module = packageOf('1.0.0');
+  const { artifact } = await registry.publish(module, never);
+  const zip = join(directory, 'orders/1.0.0/Orders-1.0.0.zip');
+  const other = Buffer.from(module.zip);
+  other[7] = (other[7] ?? 0) ^ 1;
+  for (const bytes of [other, module.zip.subarray(1), Buffer.concat([module.zip, other]), '']) {
+    writeFileSync(zip, bytes);
+    const error = await errorOf(collect(registry.read(artifact, never)));
+    assert.equal(error.code, 'artifact-mismatch');
+    assert.match(error.message, new RegExp(`found .*, expected ${module.sha256}`));
+    assert.match(error.message, /Orders-1\.0\.0\.zip/);
+  }
+});

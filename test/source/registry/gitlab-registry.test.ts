@@ -64,6 +64,18 @@ test('sends no token to a server that it was not given for', async (t) => {
     error.message,
     /no credentials \(MODULE_REGISTRY_TOKEN is for https:\/\/gitlab\.example\.com\)/,
   );
+  const vendor = {
+    kind: 'gitlab',
+    url,
+    project: 'acme/modules',
+    tokenVariable: 'VENDOR_REGISTRY_TOKEN',
+  } as const;
+  const ofVendor = { VENDOR_REGISTRY_TOKEN: writeToken, VENDOR_REGISTRY_URL: elsewhere };
+  const [other] = openRegistries({ registries: [vendor] }, ofVendor, { retries: 0 });
+  assert.match(
+    (await errorOf(other?.versions('orders') ?? Promise.resolve())).message,
+    /VENDOR_REGISTRY_TOKEN is for/,
+  );
   const job = { CI_JOB_TOKEN: 'glcbt-64_0123456789', CI_SERVER_URL: elsewhere };
   assert.equal((await errorOf(open(url, job).versions('orders'))).code, 'registry-unauthorized');
 });
