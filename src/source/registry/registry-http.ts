@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Dispatcher, request } from 'undici';
 import { environmentFailed, type RinglockError } from '../../errors.ts';
@@ -113,9 +114,10 @@ export class RegistryHttp {
           // What is digested and resumed are the bytes as they are kept.
           'accept-encoding': 'identity',
           ...headers,
+          ...(body !== undefined && { 'content-length': String(Buffer.byteLength(body)) }),
           ...(url.origin === asked.url.origin && authorization),
         },
-        body: body ?? null,
+        body: body === undefined ? null : inPieces(body),
       });
       // A body that is let go of emits an error that nobody may be listening for.
       answer.body.on('error', () => {});
@@ -125,6 +127,21 @@ export class RegistryHttp {
       throw noAnswer(context.display, error, way.proxy);
     }
   }
+}
+
+const pieceBytes = 64 * 1024;
+
+/**
+ * A body that undici sees leave piece by piece. Given whole, the time that a slow line needs for it would
+ * count as the server's silence.
+ */
+function inPieces(body: Uint8Array | string): Uint8Array | string | Readable {
+  if (typeof body === 'string' || body.length <= pieceBytes) return body;
+  return Readable.from(pieces(body), { objectMode: false });
+}
+
+function* pieces(body: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < body.length; at += pieceBytes) yield body.subarray(at, at + pieceBytes);
 }
 
 function answerOf({ statusCode, headers, body }: Dispatcher.ResponseData, url: URL) {

@@ -3,6 +3,7 @@ import { createServer as createPlainServer } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { openRegistries } from '../../../src/source/registry/open-registries.ts';
 import type { Registry } from '../../../src/source/registry/registry.ts';
 import { createAuthority, opensslMissing } from '../../support/certificates.ts';
@@ -125,6 +126,43 @@ test('gives up on a server that drips and never ends', async (t) => {
   assert.ok(registry !== undefined && artifact !== undefined);
   const error = await errorOf(collect(registry.read(artifact, never)));
   assert.equal(error.code, 'registry-too-slow');
+});
+
+test('an upload over a slow line may take longer than a server may be silent', async (t) => {
+  const files = new Map<string, number>();
+  const server = createPlainServer(async (request, response) => {
+    let bytes = 0;
+    for await (const chunk of request) {
+      bytes += (chunk as Buffer).length;
+      // 24 MiB in as many steps: some four times the silence that is allowed.
+      if (Math.floor(bytes / 2 ** 20) > Math.floor((bytes - (chunk as Buffer).length) / 2 ** 20)) {
+        await wait(100);
+      }
+    }
+    const path = request.url ?? '';
+    if (request.method === 'PUT') files.set(path, bytes);
+    if (request.method === 'GET' && path.endsWith('index.json') && files.has(path)) {
+      return void response.end(JSON.stringify({ versions: { '1.0.0': slowEntry } }));
+    }
+    response.writeHead(request.method === 'PUT' ? 201 : 404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onEnd(t, () => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const large = packageOf('1.0.0', 'large', 24 * 2 ** 20);
+  const slowEntry = {
+    file: 'Orders-1.0.0.zip',
+    sha256: large.sha256,
+    size_bytes: large.zip.length,
+  };
+  const settings = { kind: 'http', url: `http://127.0.0.1:${port}`, project: undefined } as const;
+  const registries = [{ ...settings, tokenVariable: 'MODULE_REGISTRY_TOKEN' }];
+  const [registry] = openRegistries({ registries }, {}, { idleTimeoutMs: 600, retries: 0 });
+  await registry?.publish(large, never);
+  assert.equal(files.get('/orders/1.0.0/Orders-1.0.0.zip'), large.zip.length);
 });
 
 test('sends tokens over plain http to no other machine', () => {
