@@ -127,6 +127,8 @@ async function* readBytes(
     throw refused('foreign-artifact', `${url} is not in ${display}`);
   }
   try {
+    // A pipe or a device would never end.
+    if (!(await stat(path)).isFile()) throw refused('foreign-artifact', `${url} is no file`);
     for await (const chunk of createReadStream(path)) yield chunk as Buffer;
   } catch (error) {
     if (!isAbsent(error)) throw diskFailed(error, path);

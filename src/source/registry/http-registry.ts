@@ -113,17 +113,18 @@ class HttpRegistry implements Registry {
     const name = zipName(module);
     const url = this.#fileUrl(module, name);
     const already = await this.#digestAt(url, signal);
+    const zip = { name, mediaType: 'application/zip', content: module.zip };
     const isFirst =
-      already === undefined &&
-      (await this.#put(
-        module,
-        { name, mediaType: 'application/zip', content: module.zip },
-        signal,
-        { 'if-none-match': '*' },
-      ));
-    if (isFirst) return;
+      already === undefined && (await this.#put(module, zip, signal, { 'if-none-match': '*' }));
+    // Read back: whatever stands between may have kept something else.
     const found = already ?? (await this.#digestAt(url, signal)) ?? 'nothing';
-    if (found !== module.sha256) throw versionPublished(this.display, module, { sha256: found });
+    if (found === module.sha256) return;
+    if (!isFirst) throw versionPublished(this.display, module, { sha256: found });
+    throw environmentFailed(
+      'registry-failed',
+      `${url.href} is not what was put there: found ${found}, expected ${module.sha256}`,
+      { hint: 'Delete it there, see what the server does to uploads, and run the same again.' },
+    );
   }
 
   async #digestAt(url: URL, signal: AbortSignal): Promise<string | undefined> {

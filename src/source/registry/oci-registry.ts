@@ -89,7 +89,15 @@ class OciRegistry implements Registry {
     return sortedVersions(tags);
   }
 
-  async find(alias: string, version: string): Promise<FoundArtifact | undefined> {
+  find(alias: string, version: string): Promise<FoundArtifact | undefined> {
+    return this.#findAs(alias, version, 'pull');
+  }
+
+  async #findAs(
+    alias: string,
+    version: string,
+    actions: OciActions,
+  ): Promise<FoundArtifact | undefined> {
     if (!canBePublished(alias, version)) return undefined;
     const asked = {
       method: 'GET',
@@ -97,7 +105,7 @@ class OciRegistry implements Registry {
       headers: { accept: imageManifestType },
       expect: [404],
     } as const;
-    return await this.#send(asked, alias, 'pull', async (answer) => {
+    return await this.#send(asked, alias, actions, async (answer) => {
       const text = (await wholeBody(answer, this.display)).toString('utf8');
       if (answer.status === 404) return undefined;
       const zip = zipOfManifest(text, version);
@@ -125,18 +133,19 @@ class OciRegistry implements Registry {
 
   async publish(module: PackagedModule, signal: AbortSignal): Promise<Published> {
     const { alias, version } = module;
-    const before = await this.find(alias, version);
+    // A repository that is not there yet is refused to whoever asks for reading alone, by some.
+    const before = await this.#findAs(alias, version, 'pull,push');
     if (before !== undefined) return this.#samePublished(module, before);
     const { blobs, manifest } = ociPackage(module, new Date());
     for (const blob of blobs) await this.#ensureBlob(alias, blob, signal);
     // A tag that is written again moves: ask once more, as late as can be.
-    const meanwhile = await this.find(alias, version);
+    const meanwhile = await this.#findAs(alias, version, 'pull,push');
     if (meanwhile !== undefined) return this.#samePublished(module, meanwhile);
     const url = this.#url(alias, `manifests/${version}`);
     const headers = { 'content-type': imageManifestType };
     const asked = { method: 'PUT', url, headers, body: manifest, signal } as const;
     await this.#send(asked, alias, 'pull,push', ignoreBody);
-    const artifact = await this.find(alias, version);
+    const artifact = await this.#findAs(alias, version, 'pull,push');
     if (artifact?.sha256 === module.sha256) return { outcome: 'published', artifact };
     if (artifact !== undefined) throw versionPublished(this.display, module, artifact);
     throw environmentFailed(

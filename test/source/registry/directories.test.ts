@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -10,9 +11,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { openRegistries } from '../../../src/source/registry/open-registries.ts';
 import type { Registry } from '../../../src/source/registry/registry.ts';
 import { errorOf } from '../../support/error-of.ts';
+import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { serveWebdav, type WebdavOptions } from '../../support/webdav-server.ts';
 import { collect, never, packageOf } from './kinds.ts';
@@ -179,4 +182,37 @@ test('refuses bytes that were changed or cut on disk', async (t) => {
     assert.match(error.message, new RegExp(`found .*, expected ${module.sha256}`));
     assert.match(error.message, /Orders-1\.0\.0\.zip/);
   }
+});
+
+test('reads nothing that is no file', async (t) => {
+  const directory = temporaryDirectory(t, 'packages');
+  const registry = open('directory', directory);
+  const { artifact } = await registry.publish(packageOf('1.0.0'), never);
+  for (const url of [
+    artifact.url.replace(/Orders-.*/, 'pipe'),
+    artifact.url.replace(/\/1\.0.*/, ''),
+  ]) {
+    const path = fileURLToPath(url);
+    if (path.endsWith('pipe')) execFileSync('mkfifo', [path]);
+    const error = await errorOf(collect(registry.read({ ...artifact, url }, never)));
+    assert.equal(error.code, 'foreign-artifact');
+  }
+  const outside = { ...artifact, url: 'file:///etc/hostname' };
+  assert.equal((await errorOf(collect(registry.read(outside, never)))).code, 'foreign-artifact');
+});
+
+test('web: an upload that is kept in another form is not published', async (t) => {
+  const directory = temporaryDirectory(t, 'web');
+  const proxy = await startFaultProxy(t, await serveWebdav(t, directory));
+  proxy.fault = ({ method, path }) =>
+    method === 'GET' &&
+    path.endsWith('.zip') &&
+    proxy.passed.some((each) => each.method === 'PUT' && each.path === path)
+      ? { rewrite: (body) => Buffer.concat([body, Buffer.from('\n')]) }
+      : undefined;
+  const registry = open('http', proxy.url);
+  const error = await errorOf(registry.publish(packageOf('1.0.0'), never));
+  assert.equal(error.code, 'registry-failed');
+  assert.match(error.message, /is not what was put there/);
+  assert.deepEqual(await registry.versions('orders'), []);
 });

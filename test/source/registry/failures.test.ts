@@ -235,4 +235,30 @@ for (const { kind, missing, start } of httpCases) {
     setTimeout(() => stop.abort(new Error('enough')), 50);
     await assert.rejects(reading, /enough/);
   });
+
+  test(
+    `${kind}: a server that repeats the token cannot make a message say it`,
+    options,
+    async (t) => {
+      const { open, proxy } = await start(t);
+      assert.ok(proxy !== undefined);
+      const token = 'glpat-echoed+secret/0123456789=';
+      const user = 'publisher';
+      proxy.fault = ({ headers, path }) => {
+        const { authorization = '', 'private-token': own } = headers;
+        if (path === '/v2/')
+          return { status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } };
+        const body = JSON.stringify({ message: `what is ${authorization} ${own} ${token}?` });
+        return { status: 400, headers: { 'content-type': 'application/json' }, body };
+      };
+      const registry = open({ MODULE_REGISTRY_TOKEN: token, MODULE_REGISTRY_USER: user });
+      const error = await errorOf(registry.find('orders', '1.0.0'));
+      assert.equal(error.code, 'registry-failed');
+      assert.match(error.message, /what is/);
+      const pair = Buffer.from(`${user}:${token}`).toString('base64');
+      for (const secret of [token, pair, encodeURIComponent(token)]) {
+        assert.ok(!JSON.stringify([error.message, error.hint, error.details]).includes(secret));
+      }
+    },
+  );
 }

@@ -41,7 +41,7 @@ test('gets bearer tokens from the token server that the registry names', { skip 
   const module = packageOf('1.0.0');
   const { artifact } = await registry.publish(module, never);
   assert.deepEqual(await collect(registry.read(artifact, never)), module.zip);
-  const scopes = tokens.asked.map(({ scope }) => scope);
+  const scopes = tokens.asked.map(({ scope }) => scope).sort();
   assert.deepEqual(scopes, [
     ...['repository:acme/modules/orders:pull', 'repository:acme/modules/orders:pull,push'],
   ]);
