@@ -129,6 +129,26 @@ test('web: whoever publishes at once with others is not lost from the index', as
   assert.deepEqual(await registry.versions('orders'), versions);
 });
 
+test('web: an index that somebody else writes in between loses nothing', async (t) => {
+  const directory = temporaryDirectory(t, 'web');
+  const proxy = await startFaultProxy(t, await serveWebdav(t, directory));
+  const registry = open('http', proxy.url);
+  await registry.publish(packageOf('1.0.0'), never);
+  const file = join(directory, 'orders/index.json');
+  let isFirst = true;
+  proxy.fault = ({ method, path }) => {
+    if (method !== 'PUT' || !path.endsWith('index.json') || !isFirst) return undefined;
+    isFirst = false;
+    // Another publisher's version is there between our reading and our writing.
+    const { versions } = JSON.parse(readFileSync(file, 'utf8'));
+    const other = { ...versions['1.0.0'], file: 'Orders-3.0.0.zip' };
+    writeFileSync(file, JSON.stringify({ versions: { ...versions, '3.0.0': other } }));
+    return undefined;
+  };
+  await registry.publish(packageOf('2.0.0'), never);
+  assert.deepEqual(await registry.versions('orders'), ['1.0.0', '2.0.0', '3.0.0']);
+});
+
 test('web: a server that heeds no conditions still keeps the first bytes', async (t) => {
   const { registry, directory } = await openWeb(t, { heedsConditions: false });
   const module = packageOf('1.0.0');
