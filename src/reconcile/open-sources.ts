@@ -4,12 +4,16 @@ import { openRemote } from '../git/open-remote.ts';
 import type { Remote, TaggedRemote } from '../git/remote.ts';
 import { registerUrl } from '../redaction.ts';
 import type { Limits } from '../repo/limits.ts';
+import type { Settings } from '../repo/settings.ts';
 import { artifactSource } from '../source/artifact/artifact-source.ts';
 import { readUrl } from '../source/artifact/read-url.ts';
 import { gitSource } from '../source/git-source.ts';
 import { limitSources } from '../source/limited-source.ts';
 import { mirrorSource, mirrorUrl } from '../source/mirror-source.ts';
 import { objectSource } from '../source/object-source.ts';
+import { openRegistries } from '../source/registry/open-registries.ts';
+import { readFromRegistries } from '../source/registry/read-from-registries.ts';
+import type { Registry } from '../source/registry/registry.ts';
 import { Connections } from '../wire/connections.ts';
 import type { Log } from './log.ts';
 import { caFileOf, originOf, type RepositoryOptions, remoteOptions } from './open-repository.ts';
@@ -44,12 +48,22 @@ export function openSources(
   registerUrl(registryUrl);
   const connections = new Connections({ idleTimeoutMs, caFile: caFileOf(options), environment });
   const token = () => readSecret('MODULE_REGISTRY_TOKEN', environment);
-  const readArtifact = readUrl({ connections, idleTimeoutMs, registryUrl, token });
+  const readAny = readUrl({ connections, idleTimeoutMs, registryUrl, token });
+  const registryOptions = { connections, idleTimeoutMs, onlyBoundTokens: true };
+  // Opened at a read: a registry that is named wrongly must not keep a pod from what git has.
+  const readerOf =
+    ({ registries }: Settings): Registry['read'] =>
+    (artifact, until) => {
+      const opened = openRegistries({ registries }, environment, registryOptions);
+      return readFromRegistries(opened, readAny)(artifact, until);
+    };
   const urlOf = (source: string) => mirrorUrl(source, registryUrl);
   const open = (url: string) => openMirror(url, options, database, log, { registryUrl, signal });
   return {
-    sourcesFor: ({ maxFiles }, have) =>
-      limitSources(
+    sourcesFor: (settings, have) => {
+      const { maxFiles } = settings;
+      const readArtifact = readerOf(settings);
+      return limitSources(
         [
           objectSource(database, maxFiles),
           gitSource(remote, database, { maxFiles, have }),
@@ -57,7 +71,8 @@ export function openSources(
           mirrorSource({ database, urlOf, open, maxFiles }),
         ],
         limits,
-      ),
+      );
+    },
     close: () => connections.close(),
   };
 }

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { badInput } from '../../errors.ts';
 import { parseRemoteAddress } from '../../git/credentials.ts';
+import { redactUrl } from '../../redaction.ts';
 import { type RegistrySettings, registryToken } from '../../repo/registry-settings.ts';
 import type { Settings } from '../../repo/settings.ts';
 import { Connections } from '../../wire/connections.ts';
@@ -13,10 +14,14 @@ import { registryCredentials } from './registry-credentials.ts';
 import { RegistryHttp, type RegistryHttpOptions } from './registry-http.ts';
 
 export interface RegistryOptions extends Omit<RegistryHttpOptions, 'connections'> {
+  /** Shared with others, and closed by their owner; own ones by default, of `caFile` and `idleTimeoutMs`. */
+  readonly connections?: Connections;
   /** Certificates that are trusted besides node's; RINGLOCK_CA_FILE by default. */
   readonly caFile?: string | undefined;
   /** How long a registry may be silent, in ms; default 30,000. */
   readonly idleTimeoutMs?: number | undefined;
+  /** Sends a token only to a server that the environment names for it (MODULE_REGISTRY_URL): for pods. */
+  readonly onlyBoundTokens?: boolean;
   /**
    * A module's own project, as its lock entry's `source` says it (`gitlab:acme/modules/orders`): where a
    * GitLab registry without a project keeps its packages. Nothing by default: such a registry can then
@@ -37,13 +42,14 @@ export function openRegistries(
   options: RegistryOptions = {},
 ): readonly Registry[] {
   const { idleTimeoutMs = 30_000, caFile = environment['RINGLOCK_CA_FILE'] || undefined } = options;
-  const connections = new Connections({ idleTimeoutMs, caFile, environment });
+  const { connections = new Connections({ idleTimeoutMs, caFile, environment }) } = options;
   const http = new RegistryHttp({ ...options, connections });
   return withEnvironment(registries, environment).map((settings) => {
     if (settings.kind === 'directory') return directoryRegistry(directoryOf(settings.url));
     const url = serverUrl(settings.url);
     const { tokenVariable } = settings;
-    const credentials = () => registryCredentials(url, tokenVariable, environment);
+    const credentials = () =>
+      registryCredentials(url, tokenVariable, environment, options.onlyBoundTokens);
     const parts = { http, url, tokenVariable, credentials, idleTimeoutMs };
     if (settings.kind === 'oci') return ociRegistry(parts);
     if (settings.kind === 'http') return httpRegistry(parts);
@@ -58,6 +64,15 @@ function withEnvironment(
 ): readonly RegistrySettings[] {
   const url = environment['MODULE_REGISTRY_URL'];
   if (!url) return registries;
+  if (!/^https?:/.test(url)) {
+    throw badInput(
+      'invalid-registry',
+      `MODULE_REGISTRY_URL is ${JSON.stringify(redactUrl(url))}, expected https://… of a server`,
+      {
+        hint: 'A directory is named under `registries` in manifests/ringlock.yaml.',
+      },
+    );
+  }
   const { origin } = serverUrl(url);
   if (registries.some((each) => URL.canParse(each.url) && new URL(each.url).origin === origin)) {
     return registries;

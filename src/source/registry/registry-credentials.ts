@@ -26,16 +26,19 @@ const noCredentials: RegistryCredentials = {
  * MODULE_REGISTRY_TOKEN goes to that server only (so with other names), CI's own to CI's own server only.
  *
  * @param url of the registry
+ * @param mustBeBound sends a token only to a server that the environment names
  * @throws RinglockError `secret-given-twice`, `secret-unreadable`
  */
 export async function registryCredentials(
   url: URL,
   tokenVariable: string,
   environment: NodeJS.ProcessEnv,
+  mustBeBound = false,
 ): Promise<RegistryCredentials> {
   const token = await secret(tokenVariable, environment);
-  const bound = environment[tokenVariable.replace(/_TOKEN$/, '_URL')];
-  const isItsOwn = isAt(url, bound);
+  const urlVariable = tokenVariable.replace(/_TOKEN$/, '_URL');
+  const bound = environment[urlVariable];
+  const isItsOwn = bound ? isAt(url, bound) : !mustBeBound;
   if (token !== undefined && isItsOwn) {
     const user = environment[tokenVariable.replace(/_TOKEN$/, '_USER')] || undefined;
     return { token, user, isJobToken: false, source: tokenVariable };
@@ -43,7 +46,10 @@ export async function registryCredentials(
   const ofJob = await jobCredentials(url, environment);
   if (ofJob !== undefined) return ofJob;
   if (token === undefined) return noCredentials;
-  return { ...noCredentials, source: `no credentials (${tokenVariable} is for ${bound})` };
+  const what = bound
+    ? `is for ${bound}`
+    : `goes only to the server of ${urlVariable}, which is not set`;
+  return { ...noCredentials, source: `no credentials (${tokenVariable} ${what})` };
 }
 
 async function jobCredentials(

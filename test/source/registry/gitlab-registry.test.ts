@@ -146,5 +146,8 @@ test('a project may be each module’s own, by its source', async (t) => {
 test('plain http to another machine is refused, and so are credentials in a URL', () => {
   const openAt = (url: string) => () => open(url, {});
   assert.throws(openAt('http://gitlab.example.com'), { code: 'insecure-url' });
+  const relative = () =>
+    openRegistries({ registries: [] }, { MODULE_REGISTRY_URL: '/srv/packages' });
+  assert.throws(relative, { code: 'invalid-registry', message: /^MODULE_REGISTRY_URL is/ });
   assert.throws(openAt('https://user:pass@gitlab.example.com'), { code: 'invalid-registry' });
 });
