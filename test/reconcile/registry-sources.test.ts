@@ -36,6 +36,7 @@ for (const each of everyCase) {
       products: lock.modules.products,
     };
     platform.commit('Pin the package', { [file]: `${JSON.stringify(lock, null, 2)}\n` });
+    const bound = each.kind === 'directory' ? {} : { MODULE_REGISTRY_URL: url };
     const root = temporaryDirectory(t, 'root');
     const arguments_ = { repo: platform.path, root, ring: 'edge' };
     if (each.kind !== 'directory') {
