@@ -129,7 +129,7 @@ class HttpRegistry implements Registry {
 
   async #digestAt(url: URL, signal: AbortSignal): Promise<string | undefined> {
     const asked = await this.#ask({ method: 'GET', url, expect: [404, 410], signal });
-    return await this.#parts.http.send(asked, async (answer) => {
+    return await this.#parts.http.send({ ...asked, isLarge: true }, async (answer) => {
       const content = await wholeBody(answer, this.display, 2 ** 31);
       if (answer.status >= 400) return undefined;
       return `sha256:${createHash('sha256').update(content).digest('hex')}`;

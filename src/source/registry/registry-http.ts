@@ -21,6 +21,8 @@ export interface RegistryHttpOptions {
   readonly retryDelayMs?: number | undefined;
   /** The longest `Retry-After` that is waited for; default 30,000. */
   readonly maxRetryAfterMs?: number | undefined;
+  /** How long a server may be silent, in ms; default 30,000. An answer may take 20 times that. */
+  readonly idleTimeoutMs?: number | undefined;
 }
 
 export interface RegistryRequest {
@@ -33,6 +35,8 @@ export interface RegistryRequest {
   /** Statuses of 400 and above that are an answer. */
   readonly expect?: readonly number[];
   readonly context: FailureContext;
+  /** Its answer may take as long as it needs: the caller sees to its end. */
+  readonly isLarge?: boolean;
   /** Where sending it again is the caller's: 0. */
   readonly retries?: number;
   readonly signal?: AbortSignal | undefined;
@@ -48,6 +52,7 @@ export interface RegistryAnswer {
 
 const maxRedirects = 5;
 const defaultRetries = 3;
+const patience = 20;
 
 /** HTTP to registries: patient with what passes, plain about what does not. */
 export class RegistryHttp {
@@ -66,15 +71,23 @@ export class RegistryHttp {
   async send<T>(asked: RegistryRequest, read: (answer: RegistryAnswer) => Promise<T>): Promise<T> {
     const retries = asked.retries ?? this.#options.retries ?? defaultRetries;
     for (let attempt = 0; ; attempt++) {
+      const limit = this.#limitOf(asked);
       try {
-        return await read(await this.#follow(asked));
+        return await read(await this.#follow(limit === undefined ? asked : within(asked, limit)));
       } catch (error) {
         asked.signal?.throwIfAborted();
+        if (limit?.aborted === true) throw neverEnds(asked.context);
         const delay = this.delayBefore(attempt, error);
         if (attempt >= retries || delay === undefined) throw error;
         await wait(delay, undefined, asked.signal && { signal: asked.signal });
       }
     }
+  }
+
+  /** A server that is never silent may still never end; how long an upload takes is up to the line. */
+  #limitOf({ method, isLarge }: RegistryRequest): AbortSignal | undefined {
+    if (isLarge === true || (method !== 'GET' && method !== 'HEAD')) return undefined;
+    return AbortSignal.timeout(patience * (this.#options.idleTimeoutMs ?? 30_000));
   }
 
   /** @returns ms to wait before asking again; undefined when that would not help, or take too long */
@@ -127,6 +140,15 @@ export class RegistryHttp {
       throw noAnswer(context.display, error, way.proxy);
     }
   }
+}
+
+function within(asked: RegistryRequest, limit: AbortSignal): RegistryRequest {
+  const { signal } = asked;
+  return { ...asked, signal: signal === undefined ? limit : AbortSignal.any([signal, limit]) };
+}
+
+function neverEnds({ display }: FailureContext): RinglockError {
+  return environmentFailed('registry-too-slow', `${display} began to answer and did not end`);
 }
 
 const pieceBytes = 64 * 1024;

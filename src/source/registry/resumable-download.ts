@@ -33,7 +33,7 @@ export async function* resumableDownload(download: Download): AsyncGenerator<Uin
   let vain = 0;
   for (let attempt = 1; ; attempt++) {
     const before = progress.bytes;
-    const asked = withRange(await download.request(), progress);
+    const asked = { ...withRange(await download.request(), progress), isLarge: true };
     const answer = await http.send(asked, async (got) => got);
     progress.etag = strongEtag(answer);
     try {

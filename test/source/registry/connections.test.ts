@@ -107,8 +107,10 @@ test('a certificate for another name is not accepted', { skip }, async (t) => {
 });
 
 test('gives up on a server that drips and never ends', async (t) => {
+  let isListing = true;
   const server = createPlainServer((request, response) => {
-    if (!request.url?.endsWith('.zip')) return void response.end(JSON.stringify(index));
+    if (!request.url?.endsWith('.zip') && isListing)
+      return void response.end(JSON.stringify(index));
     response.writeHead(200, { 'content-length': module.zip.length });
     const drip = setInterval(() => response.write('x'), 20);
     response.on('close', () => clearInterval(drip));
@@ -126,6 +128,8 @@ test('gives up on a server that drips and never ends', async (t) => {
   assert.ok(registry !== undefined && artifact !== undefined);
   const error = await errorOf(collect(registry.read(artifact, never)));
   assert.equal(error.code, 'registry-too-slow');
+  isListing = false;
+  assert.equal((await errorOf(registry.versions('orders'))).code, 'registry-too-slow');
 });
 
 test('an upload over a slow line may take longer than a server may be silent', async (t) => {
@@ -143,6 +147,9 @@ test('an upload over a slow line may take longer than a server may be silent', a
     if (request.method === 'PUT') files.set(path, bytes);
     if (request.method === 'GET' && path.endsWith('index.json') && files.has(path)) {
       return void response.end(JSON.stringify({ versions: { '1.0.0': slowEntry } }));
+    }
+    if (request.method === 'GET' && path.endsWith('.zip') && files.has(path)) {
+      return void response.end(large.zip);
     }
     response.writeHead(request.method === 'PUT' ? 201 : 404).end();
   });
