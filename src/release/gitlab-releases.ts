@@ -1,3 +1,5 @@
+import { environmentFailed } from '../errors.ts';
+import { redactLine } from '../redaction.ts';
 import type { ReleaseSettings } from '../repo/registry-settings.ts';
 import {
   askForge,
@@ -36,7 +38,8 @@ export function gitlabReleases(settings: ReleaseSettings, access: ForgeAccess): 
       if (present.status === 404) {
         const body = gitlabRelease(entry, tag, settings.project);
         const url = new URL(releases);
-        const made = await ask({ method: 'POST', url, body, expect: [409], signal });
+        const made = await ask({ method: 'POST', url, body, expect: [409, 422], signal });
+        if (made.status === 422) throw notMade(access.display, tag, made);
         if (made.status !== 409) return 'created';
         // Another run was quicker.
         present = await look();
@@ -65,6 +68,16 @@ function gitlabRelease(
     ...(isPlatform && commit !== undefined && { ref: commit }),
     assets: { links: links.map(gitlabLink) },
   };
+}
+
+/** GitLab says 422 of a tag that is not there, when it is not told where to make it. */
+function notMade(display: string, tag: string, { value }: ForgeAnswer): Error {
+  const { message } = (value ?? {}) as { message?: unknown };
+  const said = redactLine(JSON.stringify(message ?? value));
+  return environmentFailed('forge-failed', `${display} makes no release of ${tag} (422): ${said}`, {
+    hint: `The tag has to be there first: ringlock mirror pushes it to a mirror, git push origin ${tag} to the platform.`,
+    details: { status: 422 },
+  });
 }
 
 function gitlabLink({ name, url }: ReleaseLink) {

@@ -150,3 +150,29 @@ test('where two sides conflict, the entry that says where its package is wins', 
   assert.equal(code, 0, stderr);
   assert.match(lockOf(platform, 'edge').modules.orders.artifact?.url ?? '', /^file:/);
 });
+
+test('releases a hotfix from its tag while main is further, into the locks that pin it', async (t) => {
+  const { platform, directory } = platformWith(t);
+  platform.git('checkout', '-q', '-b', 'orders-1.0');
+  platform.change('Orders', 'a hotfix');
+  platform.setVersion('Orders', '1.0.1');
+  platform.git('add', '-A');
+  writeLocks(platform, ['stable']);
+  platform.commit('Fix orders 1.0');
+  platform.git('tag', 'orders@1.0.1');
+  const pinned = platform.read('manifests/stable.lock.json');
+  platform.git('checkout', '-q', 'main');
+  platform.change('Orders', 'a feature');
+  platform.setVersion('Orders', '1.6.0');
+  platform.git('add', '-A');
+  writeLocks(platform, ['canary']);
+  platform.commit('Go on', { 'manifests/stable.lock.json': pinned });
+  const { code, stdout, stderr } = await runCli(platform.path, ['release', 'orders@1.0.1']);
+  assert.equal(code, 0, stderr);
+  assert.ok(existsSync(join(directory, 'orders/1.0.1/Orders-1.0.1.zip')));
+  assert.match(stdout, /written {7}manifests\/stable\.lock\.json/);
+  assert.equal(platform.git('status', '--porcelain').trim(), 'M manifests/stable.lock.json');
+  assert.equal((await runCli(platform.path, ['release', 'orders'])).code, 0);
+  assert.match(lockOf(platform, 'canary').modules.orders.artifact.url, /1\.6\.0/);
+  assert.match(lockOf(platform, 'stable').modules.orders.artifact.url, /1\.0\.1/);
+});

@@ -264,3 +264,51 @@ for (const [kind, serve, header] of [
     );
   });
 }
+
+test('in CI the forge’s own token makes the entry, and goes to no other forge', async (t) => {
+  const { text } = directorySettings(t);
+  const gitlab = await serveGitlabReleases(t);
+  const github = await serveGithubReleases(t);
+  const on = (kind: string, url: string) =>
+    `${text}releases:\n  - {kind: ${kind}, url: '${url}', project: acme/platform}\n`;
+  const job = { CI_JOB_TOKEN: forgeToken, CI_SERVER_URL: gitlab.url };
+  const actions = { GITHUB_TOKEN: forgeToken, GITHUB_API_URL: github.url };
+  const platform = createPlatform(t);
+  await release(platform, on('gitlab', gitlab.url), job);
+  assert.equal(gitlab.received.at(-1)?.headers['job-token'], forgeToken);
+  await release(platform, on('github', github.url), actions);
+  assert.equal(github.releases.length, 1);
+  for (const [settings, environment] of [
+    [on('gitlab', gitlab.url), { ...job, CI_SERVER_URL: 'https://gitlab.example.com' }],
+    [on('github', github.url), { GITHUB_TOKEN: forgeToken }],
+  ] as const) {
+    const error = await errorOf(release(platform, settings, environment));
+    assert.equal(error.code, 'forge-unauthorized');
+    assert.match(error.message, /refuses no credentials/);
+    assert.match(error.hint ?? '', /RINGLOCK_RELEASE_TOKEN/);
+  }
+});
+
+test('a mirror’s tag has to be there, and a prerelease is said to be one', async (t) => {
+  const { text } = directorySettings(t);
+  const platform = createPlatform(t);
+  const gitlab = await serveGitlabReleases(t);
+  const github = await serveGithubReleases(t);
+  const environment = { RINGLOCK_RELEASE_TOKEN: forgeToken };
+  // The stand-ins know acme/platform only: as if the module were called so.
+  const module = { ...packageOf('1.1.0-beta.1'), alias: 'platform' };
+  const mirror = (kind: string, url: string) =>
+    `${text}releases:\n  - {kind: ${kind}, url: '${url}', project: 'acme/{alias}', tag: 'v{version}'}\n`;
+  const error = await errorOf(
+    release(platform, mirror('gitlab', gitlab.url), environment, { module }),
+  );
+  assert.equal(error.code, 'forge-failed');
+  assert.match(error.message, /makes no release of v1\.1\.0-beta\.1 \(422\).*Ref is not specified/);
+  assert.match(error.hint ?? '', /ringlock mirror/);
+  gitlab.tags.add('v1.1.0-beta.1');
+  await release(platform, mirror('gitlab', gitlab.url), environment, { module });
+  assert.equal(gitlab.releases[0]?.ref, undefined);
+  await release(platform, mirror('github', github.url), environment, { module });
+  assert.equal(github.releases[0]?.prerelease, true);
+  assert.equal(github.releases[0]?.tag, 'v1.1.0-beta.1');
+});
