@@ -4,6 +4,7 @@ import { openRemote } from '../git/open-remote.ts';
 import type { Remote, TaggedRemote } from '../git/remote.ts';
 import { registerUrl } from '../redaction.ts';
 import type { Limits } from '../repo/limits.ts';
+import { allowPlaces } from '../source/allowed-places.ts';
 import { artifactSource } from '../source/artifact/artifact-source.ts';
 import { readUrl } from '../source/artifact/read-url.ts';
 import { gitSource } from '../source/git-source.ts';
@@ -45,6 +46,11 @@ export function openSources(
   const connections = new Connections({ idleTimeoutMs, caFile: caFileOf(options), environment });
   const token = () => readSecret('MODULE_REGISTRY_TOKEN', environment);
   const readArtifact = readUrl({ connections, idleTimeoutMs, registryUrl, token });
+  const isAllowed = allowPlaces([
+    ...(registryUrl === undefined ? [] : [registryUrl]),
+    ...options.repositories,
+    ...(environment['RINGLOCK_MODULE_PLACES'] ?? '').split(/\s+/),
+  ]);
   const urlOf = (source: string) => mirrorUrl(source, registryUrl);
   const open = (url: string) => openMirror(url, options, database, log, { registryUrl, signal });
   return {
@@ -53,8 +59,8 @@ export function openSources(
         [
           objectSource(database, maxFiles),
           gitSource(remote, database, { maxFiles, have }),
-          artifactSource({ readArtifact, staging, limits, maxFiles, signal }),
-          mirrorSource({ database, urlOf, open, maxFiles }),
+          artifactSource({ readArtifact, isAllowed, staging, limits, maxFiles, signal }),
+          mirrorSource({ database, urlOf, isAllowed, open, maxFiles }),
         ],
         limits,
       ),
