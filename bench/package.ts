@@ -43,17 +43,17 @@ async function measure(
   const modules = join(repository, 'modules');
   const wanted = ['package', `${name}@HEAD`, '--out', directory];
   const forget = () => rmSync(zip, { force: true });
-  const made = await medianMs(7, () => ringlock(repository, ...wanted));
-  const zipped = await medianMs(7, () => run(modules, 'zip', ['-qr', zip, name]), forget);
-  const node = await medianMs(7, () => run(repository, process.execPath, ['-e', '0']));
+  const made = await medianMs(5, () => ringlock(repository, ...wanted));
+  const zipped = await medianMs(5, () => run(modules, 'zip', ['-qr', zip, name]), forget);
+  const node = await medianMs(5, () => run(repository, process.execPath, ['-e', '0']));
   const own = findPackage(directory);
   const into = join(directory, 'out');
   const empty = () => {
     rmSync(into, { recursive: true, force: true });
     mkdirSync(into);
   };
-  const read = await medianMs(7, () => extract(own, into), empty);
-  const unzipped = await medianMs(7, () => run(directory, 'unzip', ['-q', own, '-d', into]), empty);
+  const read = await medianMs(5, () => extract(own, into), empty);
+  const unzipped = await medianMs(5, () => run(directory, 'unzip', ['-q', own, '-d', into]), empty);
   return [
     timeRow(`package ${what}`, made, ['zip -r', zipped], '≤ 1.2'),
     timeRow('the same', made, ['zip -r and one node start', zipped + node], ''),
