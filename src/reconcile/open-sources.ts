@@ -5,6 +5,7 @@ import type { Remote, TaggedRemote } from '../git/remote.ts';
 import { registerUrl } from '../redaction.ts';
 import type { Limits } from '../repo/limits.ts';
 import type { Settings } from '../repo/settings.ts';
+import { allowPlaces } from '../source/allowed-places.ts';
 import { artifactSource } from '../source/artifact/artifact-source.ts';
 import { readUrl } from '../source/artifact/read-url.ts';
 import { gitSource } from '../source/git-source.ts';
@@ -57,6 +58,11 @@ export function openSources(
       const opened = openRegistries({ registries }, environment, registryOptions);
       return readFromRegistries(opened, readAny)(artifact, until);
     };
+  const isAllowed = allowPlaces([
+    ...(registryUrl === undefined ? [] : [registryUrl]),
+    ...options.repositories,
+    ...(environment['RINGLOCK_MODULE_PLACES'] ?? '').split(/\s+/),
+  ]);
   const urlOf = (source: string) => mirrorUrl(source, registryUrl);
   const open = (url: string) => openMirror(url, options, database, log, { registryUrl, signal });
   return {
@@ -67,8 +73,8 @@ export function openSources(
         [
           objectSource(database, maxFiles),
           gitSource(remote, database, { maxFiles, have }),
-          artifactSource({ readArtifact, staging, limits, maxFiles, signal }),
-          mirrorSource({ database, urlOf, open, maxFiles }),
+          artifactSource({ readArtifact, isAllowed, staging, limits, maxFiles, signal }),
+          mirrorSource({ database, urlOf, isAllowed, open, maxFiles }),
         ],
         limits,
       );

@@ -73,7 +73,7 @@ function pack({ path, executable, content }: ZipFile): PackedFile {
 }
 
 /** Level and memory are fixed: fflate takes the memory from a logarithm of the size else. */
-const compression = { level: 6, mem: 4 } as const;
+const compression = { level: 6, mem: 2 } as const;
 
 /** Undefined where compression gains nothing. */
 function compressed(content: Uint8Array): Uint8Array | undefined {

@@ -1,6 +1,7 @@
 import { RinglockError } from '../errors.ts';
 import type { ObjectDatabase } from '../git/object-database.ts';
 import type { TaggedRemote } from '../git/remote.ts';
+import { type IsAllowed, notAllowed } from './allowed-places.ts';
 import type { ModuleSource, SourceFile, WantedModule } from './module-source.ts';
 import { moduleLabel, readModuleTree } from './module-tree.ts';
 
@@ -8,6 +9,7 @@ export interface MirrorSourceOptions {
   readonly database: ObjectDatabase;
   /** Where a lock's `source` is; undefined for one whose server nobody has named. */
   readonly urlOf: (source: string) => string | undefined;
+  readonly isAllowed: IsAllowed;
   /** Opens a mirror; closed after each use. @throws RinglockError for a URL that cannot be */
   readonly open: (url: string) => TaggedRemote;
   readonly maxFiles: number;
@@ -17,6 +19,7 @@ export interface MirrorSourceOptions {
 export function mirrorSource({
   database,
   urlOf,
+  isAllowed,
   open,
   maxFiles,
 }: MirrorSourceOptions): ModuleSource {
@@ -24,10 +27,11 @@ export function mirrorSource({
     entry.source === null ? undefined : urlOf(entry.source);
   return {
     name: 'mirror',
-    offers: (module) => mirrorOf(module) !== undefined,
+    offers: (module) => isAllowed(mirrorOf(module) ?? ''),
     read: async (module): Promise<AsyncIterable<SourceFile> | undefined> => {
       const url = mirrorOf(module);
       if (url === undefined) return undefined;
+      if (!isAllowed(url)) throw notAllowed(url);
       const remote = open(url);
       try {
         const commit = await remote.fetchTag(`v${module.entry.version}`);

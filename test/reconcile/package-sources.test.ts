@@ -28,6 +28,8 @@ interface Options {
   readonly withArtifact?: boolean;
   readonly withMirror?: boolean;
   readonly annotated?: boolean;
+  /** Another RINGLOCK_MODULE_PLACES than the web server. */
+  readonly places?: string;
   readonly gitOptions?: Parameters<typeof serveGit>[2];
 }
 
@@ -36,7 +38,13 @@ interface Options {
  * mirror, or in both.
  */
 async function arrange(t: TestContext, options: Options): Promise<Arrangement> {
-  const { withArtifact = true, withMirror = false, annotated = false, gitOptions } = options;
+  const {
+    withArtifact = true,
+    withMirror = false,
+    annotated = false,
+    gitOptions,
+    places,
+  } = options;
   const platform = createPlatform(t);
   const bare = platform.addRemote(t);
   const text = `export const hotfix = ${JSON.stringify('x'.repeat(5000))};\n`;
@@ -69,6 +77,7 @@ async function arrange(t: TestContext, options: Options): Promise<Arrangement> {
   const once: Arrangement['once'] = (environment = {}) =>
     reconcileOnce({ repo, root, ring: 'stable' }, ['--idle-timeout', '2s'], {
       MODULE_REGISTRY_URL: mirrors.url,
+      RINGLOCK_MODULE_PLACES: places ?? files.url,
       ...environment,
     });
   return { platform, root, git, repo, files, mirrors, text, once };
@@ -165,6 +174,17 @@ describe('a ring whose git server lacks what is pinned', { concurrency: 2 }, () 
     assertServed(ring);
   });
 
+  it('asks nothing of a server that only the lock names', async (t) => {
+    const ring = await arrange(t, { withMirror: true, places: 'https://packages.example.com' });
+    const { code } = await ring.once({ MODULE_REGISTRY_URL: '' });
+    assert.equal(code, 1);
+    const { last_error } = readStatusFile(ring.root);
+    assert.equal(last_error?.code, 'no-source');
+    assert.deepEqual([ring.files.requests, ring.mirrors.requests], [[], []]);
+    const { code: allowed } = await ring.once({ RINGLOCK_MODULE_PLACES: `${ring.files.url}/x ` });
+    assert.equal(allowed, 0);
+  });
+
   it('refuses a package whose files are not the pinned ones, although its bytes are', async (t) => {
     const ring = await arrange(t, {});
     const { platform } = ring;
@@ -195,7 +215,7 @@ describe('a ring whose git server lacks what is pinned', { concurrency: 2 }, () 
     push(platform, platform.commit('Name packages', text));
     // Commits, the root tree and manifests/ come; the trees of modules do not.
     ring.git.setFault({ kind: 'cut', after: 60 }, { on: 'fetch', skip: 3 });
-    const { code, stderr } = await ring.once();
+    const { code, stderr } = await ring.once({ RINGLOCK_MODULE_PLACES: files.url });
     assert.equal(code, 0, stderr);
     assertServed(ring);
     const cut = ring.git.requests.filter((request) => request.cut);

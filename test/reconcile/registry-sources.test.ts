@@ -36,11 +36,17 @@ for (const each of everyCase) {
       products: lock.modules.products,
     };
     platform.commit('Pin the package', { [file]: `${JSON.stringify(lock, null, 2)}\n` });
-    const bound = each.kind === 'directory' ? {} : { MODULE_REGISTRY_URL: url };
+    const bound =
+      each.kind === 'directory'
+        ? { RINGLOCK_MODULE_PLACES: `file://${url}` }
+        : { MODULE_REGISTRY_URL: url };
     const root = temporaryDirectory(t, 'root');
     const arguments_ = { repo: platform.path, root, ring: 'edge' };
     if (each.kind !== 'directory') {
-      const unbound = await reconcileOnce(arguments_, [], tokens);
+      const unbound = await reconcileOnce(arguments_, [], {
+        ...tokens,
+        RINGLOCK_MODULE_PLACES: url,
+      });
       assert.notEqual(unbound.code, 0, 'a token went to a server that only the repository names');
       assert.match(
         `${unbound.stdout}${unbound.stderr}`,

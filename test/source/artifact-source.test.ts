@@ -58,7 +58,14 @@ async function arrange(
   });
   const read: Arrangement['read'] = async (artifact, signal = new AbortController().signal) => {
     const source = artifactSource({
-      ...{ readArtifact, staging, limits: defaultLimits, maxFiles: 10, signal: () => signal },
+      ...{
+        readArtifact,
+        isAllowed: () => true,
+        staging,
+        limits: defaultLimits,
+        maxFiles: 10,
+        signal: () => signal,
+      },
     });
     const entry = { ...emptyEntry, artifact };
     const found: SourceFile[] = [];

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Limits } from '../../repo/limits.ts';
 import type { LockArtifact } from '../../repo/lock.ts';
+import { type IsAllowed, notAllowed } from '../allowed-places.ts';
 import { readArchive } from '../archive/read-archive.ts';
 import type { ModuleSource, SourceFile, WantedModule } from '../module-source.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -13,6 +14,7 @@ export type ReadArtifact = Registry['read'];
 
 export interface ArtifactSourceOptions {
   readonly readArtifact: ReadArtifact;
+  readonly isAllowed: IsAllowed;
   /** Where a package lies while it is read; whatever a kill leaves there is somebody's to clean. */
   readonly staging: string;
   readonly limits: Limits;
@@ -28,10 +30,12 @@ export interface ArtifactSourceOptions {
 export function artifactSource(options: ArtifactSourceOptions): ModuleSource {
   return {
     name: 'artifact',
-    offers: ({ entry }) => entry.artifact !== null,
+    offers: ({ entry: { artifact } }) => artifact !== null && options.isAllowed(artifact.url),
     read: async (module) => {
       const { artifact } = module.entry;
-      return artifact === null ? undefined : readPackage(artifact, module, options);
+      if (artifact === null) return undefined;
+      if (!options.isAllowed(artifact.url)) throw notAllowed(artifact.url);
+      return readPackage(artifact, module, options);
     },
   };
 }
