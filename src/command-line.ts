@@ -30,6 +30,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,
   'ring show': async () => (await import('./commands/ring-show.ts')).RingShowCommand,
+  split: async () => (await import('./commands/split.ts')).SplitCommand,
   status: async () => (await import('./commands/status.ts')).StatusCommand,
   unhold: async () => (await import('./commands/unhold.ts')).UnholdCommand,
   verify: async () => (await import('./commands/verify.ts')).VerifyCommand,
