@@ -102,7 +102,8 @@ export async function readDirectoryTrees(
     if (known !== undefined) return known;
     const row = new Array<string | undefined>(directories.length).fill(undefined);
     for (const [index, column] of columns.entries()) {
-      for (const [place, tree] of found[index]?.get(column[commit] ?? '') ?? []) row[place] = tree;
+      for (const { place, tree } of found[index]?.get(column[commit] ?? '') ?? [])
+        row[place] = tree;
     }
     rows.set(key, row);
     return row;
@@ -137,8 +138,6 @@ async function folderTrees(
   return trees;
 }
 
-type Places = readonly (readonly [place: number, tree: string])[];
-
 /** Of each folder's tree, the subdirectories that are asked for. */
 async function readFolders(
   repository: GitRepository,
@@ -148,33 +147,64 @@ async function readFolders(
   const found = new Map<string, Places>();
   const wanted = [...new Set(trees)].filter((tree) => tree !== undefined);
   const objects = new ObjectBatch(repository, { buffered: true });
+  let before: ParsedFolder = { content: Buffer.alloc(0), entries: [] };
   const reads = wanted.map(async (tree) => {
     const { content } = await objects.read(tree);
-    found.set(tree, subdirectories(content, tree.length / 2, places));
+    before = parseFolder(content, tree.length / 2, places, before);
+    found.set(
+      tree,
+      before.entries.flatMap(({ found: one }) => one ?? []),
+    );
   });
   await Promise.all([...reads, objects.close()]);
   return found;
 }
 
-/** A tree's content is `<mode> <name>\0<id>` again and again; a directory's mode is 40000. */
-function subdirectories(
+interface Place {
+  readonly place: number;
+  readonly tree: string;
+}
+
+type Places = readonly Place[];
+
+interface ParsedFolder {
+  readonly content: Buffer;
+  readonly entries: readonly { start: number; end: number; found: Place | undefined }[];
+}
+
+/**
+ * A tree's content is `<mode> <name>\0<id>` again and again; a directory's mode is 40000. Entries that
+ * are as in the folder read before, which all but one mostly are, are not decoded again.
+ */
+function parseFolder(
   content: Buffer,
   idLength: number,
   places: ReadonlyMap<string, number>,
-): Places {
-  const found: (readonly [number, string])[] = [];
-  let at = 0;
-  while (at < content.length) {
-    const space = content.indexOf(0x20, at);
-    const end = content.indexOf(0, space);
-    if (space === -1 || end === -1) break;
-    // 4 begins the mode of a directory alone; some old tools wrote a zero before it.
-    if (content[at] === 0x34 || content[at] === 0x30) {
-      const place = places.get(content.toString('latin1', space + 1, end));
-      if (place !== undefined)
-        found.push([place, content.toString('hex', end + 1, end + 1 + idLength)]);
+  before: ParsedFolder,
+): ParsedFolder {
+  const entries: { start: number; end: number; found: Place | undefined }[] = [];
+  for (let at = 0; at < content.length; ) {
+    const same = before.entries[entries.length];
+    if (
+      same?.start === at &&
+      same.end <= content.length &&
+      content.compare(before.content, at, same.end, at, same.end) === 0
+    ) {
+      entries.push(same);
+      at = same.end;
+      continue;
     }
-    at = end + 1 + idLength;
+    const space = content.indexOf(0x20, at);
+    const stop = content.indexOf(0, space);
+    if (space === -1 || stop === -1) break;
+    const end = stop + 1 + idLength;
+    // 4 begins the mode of a directory alone; some old tools wrote a zero before it.
+    const isDirectory = content[at] === 0x34 || content[at] === 0x30;
+    const place = isDirectory ? places.get(content.toString('latin1', space + 1, stop)) : undefined;
+    const found =
+      place === undefined ? undefined : { place, tree: content.toString('hex', stop + 1, end) };
+    entries.push({ start: at, end, found });
+    at = end;
   }
-  return found;
+  return { content, entries };
 }
