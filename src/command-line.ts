@@ -22,6 +22,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   init: async () => (await import('./commands/init.ts')).InitCommand,
   list: async () => (await import('./commands/list.ts')).ListCommand,
   lock: async () => (await import('./commands/lock.ts')).LockCommand,
+  mirror: async () => (await import('./commands/mirror.ts')).MirrorCommand,
   new: async () => (await import('./commands/new.ts')).NewCommand,
   reconcile: async () => (await import('./commands/reconcile.ts')).ReconcileCommand,
   retry: async () => (await import('./commands/retry.ts')).RetryCommand,

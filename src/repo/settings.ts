@@ -15,6 +15,8 @@ export interface Settings {
   /** Undefined: migrations run only in pods that are given a database for them. */
   readonly migrations: MigrationSettings | undefined;
   readonly handlers: HandlerSettings;
+  /** By alias: where a module is mirrored whose module.json does not say so, or says something else. */
+  readonly mirrors: ReadonlyMap<string, string>;
 }
 
 export interface Policy {
@@ -84,6 +86,7 @@ export const defaultSettings: Settings = {
   health: undefined,
   migrations: undefined,
   handlers: { timeoutMs: 60_000, outputBytes: 64 * 1024 },
+  mirrors: new Map(),
 };
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
@@ -101,6 +104,7 @@ export function parseSettings(text: string, file = settingsFile): Settings {
       timeoutMs: duration(yaml.handlers?.timeout, defaultSettings.handlers.timeoutMs),
       outputBytes: yaml.handlers?.outputBytes ?? defaultSettings.handlers.outputBytes,
     },
+    mirrors: new Map(Object.entries(yaml.mirrors ?? {})),
   };
 }
 
@@ -123,6 +127,7 @@ interface SettingsYaml {
   readonly health?: HealthYaml;
   readonly migrations?: { readonly statementTimeout?: string; readonly lockTimeout?: string };
   readonly handlers?: { readonly timeout?: string; readonly outputBytes?: number };
+  readonly mirrors?: Readonly<Record<string, string>>;
 }
 
 interface HealthYaml {
