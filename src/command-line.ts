@@ -33,6 +33,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   'ring show': async () => (await import('./commands/ring-show.ts')).RingShowCommand,
   split: async () => (await import('./commands/split.ts')).SplitCommand,
   status: async () => (await import('./commands/status.ts')).StatusCommand,
+  tag: async () => (await import('./commands/tag.ts')).TagCommand,
   unhold: async () => (await import('./commands/unhold.ts')).UnholdCommand,
   verify: async () => (await import('./commands/verify.ts')).VerifyCommand,
   wait: async () => (await import('./commands/wait.ts')).WaitCommand,
