@@ -9,6 +9,7 @@ import { benchHook } from './hook.ts';
 import { benchLock } from './lock.ts';
 import { benchMemory } from './memory.ts';
 import { benchPlan } from './plan.ts';
+import { benchSplit } from './split.ts';
 import { benchStart } from './start.ts';
 import type { BenchRow } from './support/measure.ts';
 import { makePlatformRepository } from './support/platform-repository.ts';
@@ -22,6 +23,7 @@ const benches: Readonly<Record<string, (repository: string) => Promise<BenchRow[
   fetch: benchFetch,
   converge: benchConverge,
   memory: benchMemory,
+  split: benchSplit,
 };
 
 const wanted = process.argv.slice(2);

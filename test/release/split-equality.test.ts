@@ -183,7 +183,16 @@ test('makes the ids of git subtree split of octopus and criss-cross merges', asy
     { parents: [15], files: at('4', { 'm/B/file': '4' }), message: 'a copy elsewhere' },
     { parents: [16, 0], files: at('6', { 'm/B/file': '5' }), message: 'joins what has no module' },
     { parents: [16], files: { 'm/B/file': '4', 'm/C/file': '4' }, message: 'moved' },
-    { parents: [17], files: at('6', { 'm/B/file': '6', 'm/C/file': '1' }), message: 'last' },
+    { parents: [17], files: at('6', { 'm/B/file': '6', 'm/C/file': '1' }), message: 'beside' },
+    { parents: [19], files: at('7', { 'm/B/file': '6', 'm/C/file': '1' }), message: 'side' },
+    { parents: [19], files: at('8', { 'm/B/file': '6', 'm/C/file': '1' }), message: 'own' },
+    // Of several parents with other contents, git looks at the last one alone.
+    {
+      parents: [20, 21, 19],
+      files: at('8', { 'm/B/file': '6', 'm/C/file': '1' }),
+      message: 'drop',
+    },
+    { parents: [22], files: at('9', { 'm/B/file': '6', 'm/C/file': '1' }), message: 'last' },
   ]);
   assert.equal(await compare(repository, ['m/A', 'm/B', 'm/C', 'm']), 4);
 });
