@@ -70,7 +70,7 @@ export async function mirrorModules(
 ): Promise<MirrorResult[]> {
   requireSelection(request);
   const tip = await commitOf(repository, 'HEAD');
-  const branch = request.branch ?? (await presentBranch(repository, environment));
+  const branch = await mirrorBranch(repository, request.branch, environment);
   const { settings, modules } = await readCommittedModules(repository, tip);
   const since = request.changed ? await changedSince(repository, request, environment) : undefined;
   const selected = selectModules(modules, request.aliases);
@@ -115,6 +115,18 @@ function requireSelection({ aliases, all, changed }: MirrorRequest): void {
     'expected modules, or --all, or --changed: one of the three',
     { hint: 'ringlock mirror --all --dry-run shows what would be pushed.' },
   );
+}
+
+/** @throws RinglockError `unknown-branch`, `invalid-branch` */
+async function mirrorBranch(
+  repository: GitRepository,
+  given: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): Promise<string> {
+  const branch = given ?? (await presentBranch(repository, environment));
+  const args = ['check-ref-format', `refs/heads/${branch}`];
+  if ((await tryGit(repository.topLevel, args)).status === 0) return branch;
+  throw badInput('invalid-branch', `${JSON.stringify(branch)} is no name for a branch`);
 }
 
 /** The branch that is checked out; a pipeline checks out a commit alone, and says its branch. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { findRepository } from '../../src/git/git-command.ts';
@@ -233,25 +233,33 @@ test('a module that was deleted and made again brings nothing else into its mirr
   assert.match(git('orders', 'log', '--format=%H', 'main'), new RegExp(first));
 });
 
-test('pushes nothing of a split that holds a commit of the whole repository', async (t) => {
+test('pushes nothing of a split that holds what is not the module', async (t) => {
   const { platform, mirror, git } = await mirrorPlatform(t);
-  await runCli(platform.path, ['split', '--all']);
   const file = splitCacheFile(await findRepository(platform.path));
-  const [, text = ''] = readFileSync(file, 'utf8').split('\n');
-  const cache = JSON.parse(text);
-  const orders = cache.directories['modules/Orders'];
-  orders.ids = orders.ids.slice(0, -40) + platform.git('rev-parse', 'HEAD');
-  const changed = JSON.stringify(cache);
-  const digest = createHash('sha256').update(changed).digest('hex');
-  writeFileSync(file, `sha256:${digest}\n${changed}`);
-  const { code, stdout } = await mirror('--all');
-  assert.equal(code, 1);
-  assert.match(
-    stdout,
-    /nothing of modules\/Orders is pushed: commit \w+ of its split is one of this/,
-  );
-  assert.equal(git('orders', 'for-each-ref'), '');
-  assert.match(git('products', 'tag'), /v1\.2\.0/);
+  const head = platform.git('rev-parse', 'HEAD');
+  const foreign = platform.git('commit-tree', 'HEAD^{tree}', '-m', 'Everything');
+  for (const [commit, what] of [
+    [head, 'is one of this repository'],
+    [foreign, 'has files that were never modules/Orders'],
+  ] as const) {
+    rmSync(file, { force: true });
+    await runCli(platform.path, ['split', '--all']);
+    const [, text = ''] = readFileSync(file, 'utf8').split('\n');
+    const cache = JSON.parse(text);
+    const orders = cache.directories['modules/Orders'];
+    orders.ids = orders.ids.slice(0, -40) + commit;
+    const changed = JSON.stringify(cache);
+    const digest = createHash('sha256').update(changed).digest('hex');
+    writeFileSync(file, `sha256:${digest}\n${changed}`);
+    const { code, stdout } = await mirror('--all');
+    assert.equal(code, 1);
+    assert.match(
+      stdout,
+      new RegExp(`nothing of modules/Orders is pushed: commit ${commit} .*${what}`),
+    );
+    assert.equal(git('orders', 'for-each-ref'), '');
+    assert.match(git('products', 'tag'), /v1\.2\.0/);
+  }
 });
 
 test('reads the token from a file, and says what a detached HEAD lacks', async (t) => {
