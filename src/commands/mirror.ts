@@ -76,7 +76,7 @@ export class MirrorCommand extends BaseCommand {
   }
 }
 
-function whatHappened({ state, branch, how, tag, commit, former }: MirrorResult): string {
+function whatHappened({ state, branch, how, tags, commit, former }: MirrorResult): string {
   if (state === 'up-to-date') return 'up to date';
   const verb = state === 'would-push' ? 'would push' : 'pushed';
   const short = (oid: string | undefined): string => oid?.slice(0, 12) ?? '';
@@ -86,7 +86,7 @@ function whatHappened({ state, branch, how, tag, commit, former }: MirrorResult)
     forced: `${branch} ${short(commit)} by force, since the mirror diverged at ${former}`,
     kept: '',
   };
-  const parts = [how === undefined ? '' : places[how], tag === undefined ? '' : `tag ${tag}`];
+  const parts = [how === undefined ? '' : places[how], ...tags.map((tag) => `tag ${tag}`)];
   return `${verb} ${parts.filter(Boolean).join(', ')}`;
 }
 

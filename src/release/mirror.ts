@@ -4,6 +4,7 @@ import { badInput, RinglockError, refused } from '../errors.ts';
 import { type GitRepository, runGit, tryGit } from '../git/git-command.ts';
 import { digestModules } from '../git/module-digest.ts';
 import { withObjects } from '../git/object-batch.ts';
+import { type Released, readReleased } from '../git/released-bytes.ts';
 import { settingsFile } from '../repo/names.ts';
 import type { Settings } from '../repo/settings.ts';
 import { type CommittedModule, readCommittedModules, selectModules } from './committed-modules.ts';
@@ -21,6 +22,7 @@ import {
   type MirrorPush,
   pushToMirror,
 } from './mirror-refs.ts';
+import { passedVersions } from './passed-versions.ts';
 import { type Mainline, provePush, readMainline } from './push-proof.ts';
 import { commitOf, type Split, splitHistory } from './split-history.ts';
 
@@ -51,8 +53,8 @@ export interface MirrorResult {
   readonly former: string | undefined;
   /** How the branch goes there; undefined where nothing is pushed. */
   readonly how: 'new' | 'forward' | 'forced' | 'kept' | undefined;
-  /** The tag that is new. */
-  readonly tag: string | undefined;
+  /** The tags that are new: of the version, and of those that were released since the last push. */
+  readonly tags: readonly string[];
   readonly error: RinglockError | undefined;
 }
 
@@ -90,6 +92,7 @@ export async function mirrorModules(
     ),
     splits: new Map(splits.map((split) => [split.directory, split])),
     owners: mirrorOwners(modules, settings, environment),
+    released: await readReleased(repository, [{ branch, ref: 'HEAD', oid: tip, isRemote: false }]),
   };
   const limit = pLimit(Math.max(1, request.parallel));
   return Promise.all(wanted.map((module) => limit(() => mirrorModule(run, module))));
@@ -106,6 +109,8 @@ interface MirrorRun {
   readonly splits: ReadonlyMap<string, Split>;
   /** Aliases by mirror. */
   readonly owners: ReadonlyMap<string, readonly string[]>;
+  /** What the locks of this history released. */
+  readonly released: Released;
 }
 
 function requireSelection({ aliases, all, changed }: MirrorRequest): void {
@@ -199,7 +204,7 @@ async function mirrorModule(run: MirrorRun, module: CommittedModule): Promise<Mi
     commit: split?.commit,
     former: undefined,
     how: undefined,
-    tag: undefined,
+    tags: [],
     error: undefined,
   };
   let mirror: string | undefined;
@@ -218,7 +223,7 @@ async function pushModule(
   run: MirrorRun,
   module: CommittedModule,
   address: MirrorAddress,
-): Promise<Pick<MirrorResult, 'state' | 'former' | 'how' | 'tag'>> {
+): Promise<Pick<MirrorResult, 'state' | 'former' | 'how' | 'tags'>> {
   const { repository, token, branch } = run;
   const { commit, refusal } = run.splits.get(module.path) ?? {};
   if (commit === undefined) throw refusal ?? notSplit(module);
@@ -231,27 +236,33 @@ async function pushModule(
   const tag = `v${module.manifest.version}`;
   const tagged = refs.get(`refs/tags/${tag}`);
   const former = refs.get(ref);
-  const state: MirrorState = {
+  const found: MirrorState = {
     ...{ commit, former, tagged },
     relation: await relationOf(access, ref, former, commit, pushed),
     isTaggedAlike:
       tagged === commit || (tagged !== undefined && (await isAlike(run, module, tagged, pushed))),
   };
-  const decision = decideMirror(state);
+  const decision = decideMirror(found);
   if (decision.kind === 'nothing') {
-    return { state: 'up-to-date', former, how: undefined, tag: undefined };
+    return { state: 'up-to-date', former, how: undefined, tags: [] };
   }
-  if (decision.kind === 'refused') throw decisionRefusal(decision.reason, state, address, ref, tag);
-  const pushes: MirrorPush[] = [];
+  if (decision.kind === 'refused') throw decisionRefusal(decision.reason, found, address, ref, tag);
+  const tags = new Map(decision.tag ? [[tag, commit]] : []);
+  if (decision.branch === 'forward' && former !== undefined) {
+    const released = run.released.get(module.alias) ?? new Map();
+    for (const [version, oid] of await passedVersions(repository, released, former, commit)) {
+      const isThere = refs.has(`refs/tags/v${version}`) || tags.has(`v${version}`);
+      if (!isThere && pushed.has(oid)) tags.set(`v${version}`, oid);
+    }
+  }
+  const pushes: MirrorPush[] = [...tags].map(([name, oid]) => ({
+    ...{ ref: `refs/tags/${name}`, commit: oid },
+    former: undefined,
+  }));
   if (decision.branch !== 'kept') pushes.push({ ref, commit, former });
-  if (decision.tag) pushes.push({ ref: `refs/tags/${tag}`, commit, former: undefined });
   if (!run.dryRun) await pushToMirror(access, pushes);
-  return {
-    state: run.dryRun ? 'would-push' : 'pushed',
-    former,
-    how: decision.branch,
-    tag: decision.tag ? tag : undefined,
-  };
+  const state = run.dryRun ? 'would-push' : 'pushed';
+  return { state, former, how: decision.branch, tags: [...tags.keys()].sort() };
 }
 
 /** How the commit of the mirror's branch stands to the split's. */

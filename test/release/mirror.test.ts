@@ -8,6 +8,7 @@ import { splitCacheFile } from '../../src/release/split-cache.ts';
 import { runCli } from '../support/cli.ts';
 import { subtreeSplit } from '../support/made-history.ts';
 import { mirrorPlatform, mirrorToken } from '../support/mirrors.ts';
+import { writeLocks } from '../support/platform.ts';
 
 test('pushes every split and tags its version; a second run does nothing and says so', async (t) => {
   const { platform, mirror, git, argumentLists, server } = await mirrorPlatform(t);
@@ -54,14 +55,42 @@ test('pushes what is new only, with --changed only where something is', async (t
   assert.equal(code, 0, stdout);
   const { modules } = JSON.parse(stdout);
   assert.deepEqual(
-    modules.map(({ alias, how, tag, commit }: Record<string, string>) => [alias, how, tag, commit]),
-    [['orders', 'forward', 'v1.1.0', tip]],
+    modules.map(({ alias, how, tags, commit }: Record<string, string>) => [
+      alias,
+      how,
+      tags,
+      commit,
+    ]),
+    [['orders', 'forward', ['v1.1.0'], tip]],
   );
   assert.equal(git('orders', 'rev-parse', 'main'), tip);
 
   platform.commit('Beside', { 'README.md': 'more\n' });
   const none = await mirror('--changed');
   assert.match(none.stdout, /no module has changed/);
+});
+
+test('tags the versions that were released since the last push, and none that a branch alone had', async (t) => {
+  const { platform, mirror, git } = await mirrorPlatform(t);
+  await mirror('--all');
+  const release = (version: string): string => {
+    platform.setVersion('Orders', version);
+    platform.git('add', '-A');
+    writeLocks(platform, ['canary']);
+    platform.commit(`Orders ${version}`);
+    return subtreeSplit(platform, 'modules/Orders').stdout.trim();
+  };
+  const passed = release('1.0.1');
+  platform.git('checkout', '-q', '-b', 'topic');
+  release('1.0.2');
+  release('1.0.3');
+  platform.git('checkout', '-q', 'main');
+  platform.git('merge', '-q', '--no-ff', '-m', 'Merge', 'topic');
+  const { code, stdout } = await mirror('orders');
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /tag v1\.0\.1, tag v1\.0\.3/);
+  assert.equal(git('orders', 'tag'), 'v1.0.0\nv1.0.1\nv1.0.3');
+  assert.equal(git('orders', 'rev-parse', 'v1.0.1'), passed);
 });
 
 test('lets a change of what is not distributed stand below the tag that is there', async (t) => {
