@@ -24,7 +24,7 @@ export interface MirroredPlatform {
   argumentLists(): string;
 }
 
-export const mirroredModules: readonly ModuleFixture[] = [
+const mirroredModules: readonly ModuleFixture[] = [
   { directory: 'Orders', alias: 'orders', version: '1.0.0' },
   { directory: 'Products', alias: 'products', version: '1.2.0' },
 ];
