@@ -1,5 +1,5 @@
 import { refused } from '../errors.ts';
-import { type GitRepository, runGit } from '../git/git-command.ts';
+import { type GitRepository, runGit, tryGit } from '../git/git-command.ts';
 import { readGitRecords } from '../git/git-records.ts';
 import { ObjectBatch } from '../git/object-batch.ts';
 
@@ -9,15 +9,31 @@ export interface CommitList {
   readonly parents: (readonly number[])[];
 }
 
-/** @throws RinglockError `shallow-clone`: ids depend on all of the history */
-export async function refuseShallow({ topLevel }: GitRepository): Promise<void> {
-  if ((await runGit(topLevel, ['rev-parse', '--is-shallow-repository'])) !== 'true') return;
+/**
+ * Refuses a clone that lacks commits or trees: ids depend on all of the history, and git would fetch what
+ * a partial clone lacks one by one. Files alone may be missing.
+ *
+ * @throws RinglockError `shallow-clone`, `treeless-clone`
+ */
+export async function refuseIncomplete({ topLevel }: GitRepository): Promise<void> {
+  const [isShallow, filters] = await Promise.all([
+    runGit(topLevel, ['rev-parse', '--is-shallow-repository']),
+    tryGit(topLevel, ['config', '--get-regexp', '^remote\\..*\\.partialclonefilter$']),
+  ]);
+  if (isShallow === 'true') {
+    throw refused(
+      'shallow-clone',
+      `${topLevel} is a shallow clone: the ids of a split depend on all of the history`,
+      {
+        hint: 'Fetch the rest: git fetch --unshallow. In GitLab CI set GIT_DEPTH: 0, in a GitHub workflow fetch-depth: 0.',
+      },
+    );
+  }
+  if (!/\btree:/.test(filters.stdout.toString())) return;
   throw refused(
-    'shallow-clone',
-    `${topLevel} is a shallow clone: the ids of a split depend on all of the history`,
-    {
-      hint: 'Fetch the rest: git fetch --unshallow. In GitLab CI set GIT_DEPTH: 0, in a GitHub workflow fetch-depth: 0.',
-    },
+    'treeless-clone',
+    `${topLevel} is a clone without trees: a split reads those of every commit`,
+    { hint: 'Clone it again, without --filter=tree:0; --filter=blob:none will do.' },
   );
 }
 

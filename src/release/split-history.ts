@@ -7,7 +7,7 @@ import {
   appendCommits,
   readDirectoryTrees,
   readSubtreeTrailers,
-  refuseShallow,
+  refuseIncomplete,
 } from './read-history.ts';
 import { reachable } from './split-ancestry.ts';
 import { readSplitCache, writeSplitCache } from './split-cache.ts';
@@ -45,14 +45,14 @@ export interface SplitOptions {
  * pass for all, and writes the commits that the repository lacks.
  *
  * @param directories in canonical form: no `.`, `..` or slash at an end
- * @throws RinglockError `shallow-clone`, `git-failed`
+ * @throws RinglockError `shallow-clone`, `treeless-clone`, `git-failed`
  */
 export async function splitHistory(
   repository: GitRepository,
   directories: readonly string[],
   options: SplitOptions,
 ): Promise<Split[]> {
-  await refuseShallow(repository);
+  await refuseIncomplete(repository);
   const isReplaced = await replacesObjects(repository);
   const state = isReplaced ? emptyState() : await readSplitCache(repository);
   const work = { repository, directories, options };

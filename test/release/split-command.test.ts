@@ -184,6 +184,10 @@ test('refuses a shallow clone, and says what to do', async (t) => {
   const { code, stderr } = await runCli(path, ['split', '--all']);
   assert.equal(code, 1);
   assert.match(stderr, /shallow clone[\s\S]*git fetch --unshallow[\s\S]*GIT_DEPTH: 0/);
+  platform.git('config', 'remote.origin.partialclonefilter', 'tree:0');
+  const treeless = await runCli(platform.path, ['split', '--all']);
+  assert.equal(treeless.code, 1);
+  assert.match(treeless.stderr, /--filter=blob:none/);
 });
 
 test('refuses a directory that git subtree added, and splits the others', async (t) => {
