@@ -28,8 +28,6 @@ export interface Split {
   readonly commit: string | undefined;
   /** The same at the revision that is compared with; undefined where the directory was not. */
   readonly before: string | undefined;
-  /** Commits of the split's history. */
-  readonly commits: ReadonlySet<string>;
   readonly refusal: RinglockError | undefined;
 }
 
@@ -152,7 +150,6 @@ function describeSplit(
     commit: refusal === undefined ? split.ids[last] : undefined,
     before:
       since === undefined ? undefined : split.ids[lastCommit(state, split, since)] || undefined,
-    commits: new Set([...reachable(split.plan, last)].map((commit) => split.ids[commit] ?? '')),
     refusal,
   });
 }

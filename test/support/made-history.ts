@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { HandMadeRepository } from './hand-made-repository.ts';
@@ -53,6 +53,13 @@ export function addHistory(repository: Repository, commits: readonly MadeCommit[
   if (unpacked.status !== 0) throw new Error(`${unpacked.stderr}`);
   repository.git('update-ref', '--no-deref', 'HEAD', oids.at(-1) ?? '');
   return oids;
+}
+
+/** Why tests that compare with git-subtree are skipped: some systems have it as a package of its own. */
+export function subtreeMissing(): string | undefined {
+  if (process.env['RINGLOCK_TEST_REQUIRE_ALL'] === '1') return undefined;
+  const path = spawnSync('git', ['--exec-path'], { encoding: 'utf8' }).stdout.trim();
+  return existsSync(join(path, 'git-subtree')) ? undefined : 'git subtree is not installed';
 }
 
 /** What the installed git makes of it; git-subtree wants the directory in the work tree too. */
