@@ -101,18 +101,20 @@ test('a directory that was deleted and made again continues its own history', {
     { parents: [4], files: { ...secret, 'm/A/f': '4' }, message: 'changed beside' },
     { parents: [5, 6], files: { ...secret, 'm/A/f': '4' }, message: 'kept' },
     { parents: [7], files: { ...secret, 'm/A/f': '5' }, message: 'last' },
+    // What a side did before it deleted is part of the history.
+    { parents: [8], files: { ...secret, 'm/A/f': '6' }, message: 'side' },
+    { parents: [9], files: secret, message: 'side deletes' },
+    { parents: [8], files: { ...secret, 'm/A/f': '7' }, message: 'own' },
+    { parents: [10, 11], files: { ...secret, 'm/A/f': '7' }, message: 'joined' },
   ]);
   const { stdout } = await runCli(repository.path, ['split', '--prefix', 'm/A']);
   const split = stdout.slice(0, 40);
   const log = (...args: string[]) => repository.git('log', ...args, split).split('\n');
   assert.deepEqual(new Set(log('-m', '--root', '--name-only', '--format=')), new Set(['f']));
-  assert.deepEqual(log('--format=%s'), [
-    'last',
-    'changed beside',
-    'made again',
-    'A commit',
-    'A commit',
-  ]);
+  const subjects = ['joined', 'side', 'own', 'last', 'changed beside', 'made again'];
+  assert.deepEqual(log('--format=%s').sort(), [...subjects, 'A commit', 'A commit'].sort());
+  const parents = repository.git('log', '--no-walk', '--format=%s', `${split}^1`, `${split}^2`);
+  assert.deepEqual(parents.split('\n').sort(), ['own', 'side']);
   assert.deepEqual(
     log('--format=%H').filter((oid) => oids.includes(oid)),
     [],
