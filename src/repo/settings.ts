@@ -27,6 +27,8 @@ export interface Settings {
   readonly registries: readonly RegistrySettings[];
   /** Where release entries are made. */
   readonly releases: readonly ReleaseSettings[];
+  /** By alias: where a module is mirrored whose module.json does not say so, or says something else. */
+  readonly mirrors: ReadonlyMap<string, string>;
 }
 
 export interface Policy {
@@ -98,6 +100,7 @@ export const defaultSettings: Settings = {
   handlers: { timeoutMs: 60_000, outputBytes: 64 * 1024 },
   registries: [],
   releases: [],
+  mirrors: new Map(),
 };
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
@@ -117,6 +120,7 @@ export function parseSettings(text: string, file = settingsFile): Settings {
     },
     registries: (yaml.registries ?? []).map(registrySettings),
     releases: (yaml.releases ?? []).map(releaseSettings),
+    mirrors: new Map(Object.entries(yaml.mirrors ?? {})),
   };
 }
 
@@ -141,6 +145,7 @@ interface SettingsYaml {
   readonly handlers?: { readonly timeout?: string; readonly outputBytes?: number };
   readonly registries?: readonly RegistryYaml[];
   readonly releases?: readonly ReleaseYaml[];
+  readonly mirrors?: Readonly<Record<string, string>>;
 }
 
 interface HealthYaml {
