@@ -67,10 +67,14 @@ function requireSameModule({ alias, version, tree }: FoundVersion, manifest: Mod
   );
 }
 
+/** All are held in the end: asking one by one waits for git each time. */
+const blobsAtOnce = 256;
+
 async function readFiles(objects: ObjectBatch, { commit, path, tree }: FoundVersion) {
   const { maxFiles } = await settingsAt(objects, commit);
   const files: SourceFile[] = [];
-  for await (const file of await readModuleTree(objects, tree, path, maxFiles)) files.push(file);
+  const read = await readModuleTree(objects, tree, path, maxFiles, blobsAtOnce);
+  for await (const file of read) files.push(file);
   return files.sort(byPathBytes);
 }
 

@@ -12,6 +12,7 @@ import type { SourceFile, WantedModule } from './module-source.ts';
  * The files that a module's git tree distributes, read one at a time.
  *
  * @param label what messages call the module, e.g. `modules/Orders`
+ * @param atOnce files asked of the reader together, and held: for one whose answers take a way
  * @throws RinglockError `refused-path`, `not-a-module`, `invalid-json`, `invalid-file`, `object-missing`
  */
 export async function readModuleTree(
@@ -19,6 +20,7 @@ export async function readModuleTree(
   tree: string,
   label: string,
   maxFiles = defaultSettings.maxFiles,
+  atOnce = 1,
 ): Promise<AsyncIterable<SourceFile>> {
   const manifest = await readModuleManifest(reader, tree, label);
   const files = distributedFiles(
@@ -27,7 +29,7 @@ export async function readModuleTree(
     label,
     maxFiles,
   );
-  return readFiles(reader, files, label);
+  return readFiles(reader, files, label, atOnce);
 }
 
 /**
@@ -57,17 +59,22 @@ export function moduleLabel({ alias, entry: { directory } }: WantedModule): stri
 }
 
 async function* readFiles(
-  reader: Pick<ObjectReader, 'readTree' | 'readBlob'>,
+  reader: Pick<ObjectReader, 'readBlob'>,
   files: readonly TreeEntry[],
   label: string,
+  atOnce: number,
 ): AsyncGenerator<SourceFile> {
-  for (const { path, mode, oid } of files) {
-    const content = await reader.readBlob(oid);
-    if (isLfsPointer(content)) {
-      throw refused('refused-path', `${label}/${path} is a git-LFS pointer`, {
-        hint: 'Commit the file itself, or leave it out with distribution.exclude in module.json.',
-      });
+  for (let start = 0; start < files.length; start += atOnce) {
+    const some = files.slice(start, start + atOnce);
+    const contents = await Promise.all(some.map(({ oid }) => reader.readBlob(oid)));
+    for (const [index, { path, mode }] of some.entries()) {
+      const content = contents[index] ?? new Uint8Array();
+      if (isLfsPointer(content)) {
+        throw refused('refused-path', `${label}/${path} is a git-LFS pointer`, {
+          hint: 'Commit the file itself, or leave it out with distribution.exclude in module.json.',
+        });
+      }
+      yield { path, executable: mode === '100755', content };
     }
-    yield { path, executable: mode === '100755', content };
   }
 }
