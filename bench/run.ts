@@ -8,6 +8,7 @@ import { benchFetch } from './fetch.ts';
 import { benchHook } from './hook.ts';
 import { benchLock } from './lock.ts';
 import { benchMemory } from './memory.ts';
+import { benchPackage } from './package.ts';
 import { benchPlan } from './plan.ts';
 import { benchStart } from './start.ts';
 import type { BenchRow } from './support/measure.ts';
@@ -17,6 +18,7 @@ import { makePlatformRepository } from './support/platform-repository.ts';
 const benches: Readonly<Record<string, (repository: string) => Promise<BenchRow[]>>> = {
   start: benchStart,
   plan: benchPlan,
+  package: benchPackage,
   lock: benchLock,
   hook: benchHook,
   fetch: benchFetch,

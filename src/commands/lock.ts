@@ -1,5 +1,6 @@
 import { Command, Option } from 'clipanion';
-import { findRepository } from '../git/git-command.ts';
+import { badInput } from '../errors.ts';
+import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { indexTree, workTree } from '../git/tree-snapshot.ts';
 import { planLocks, type RingLock, writeLocks } from '../git/write-locks.ts';
@@ -19,11 +20,15 @@ export class LockCommand extends BaseCommand {
       A lock with merge conflict markers is resolved: a tracking ring's from modules/, a pinned
       ring's entry by entry, taking the greater version where it descends from the other.
 
+      --artifacts only adds where packages are: it asks the registries for every entry without an
+      artifact, and writes artifact and released_at (\`ringlock release\` does so by itself).
+
       --check writes nothing, and exits 1 where a lock is not what this command would write.
     `,
     examples: [
       ['Lock what is in modules/', 'ringlock lock'],
       ['Check in a pipeline', 'ringlock lock --check'],
+      ['After CI released what the locks pin', 'ringlock lock --artifacts'],
       ['Only one module', 'ringlock lock --module orders'],
     ],
   });
@@ -36,10 +41,14 @@ export class LockCommand extends BaseCommand {
   staged = Option.Boolean('--staged', false, {
     description: 'Read the index instead of the work tree, and stage the locks.',
   });
+  artifacts = Option.Boolean('--artifacts', false, {
+    description: 'Only write where packages are, from the registries.',
+  });
   force = Option.Boolean('--force', false, { description: 'Also write a pinned ring.' });
 
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
+    if (this.artifacts) return this.completeArtifacts(repository);
     const locks = await this.progress('Digesting modules…', async () => {
       const tree = await (this.staged ? indexTree(repository) : workTree(repository));
       return planLocks(repository, await readPlatform(repository, tree), this);
@@ -60,6 +69,31 @@ export class LockCommand extends BaseCommand {
         for (const change of describeLockChanges(before, lock)) this.say(`  ${change}`);
       }
     }
+    return 0;
+  }
+
+  private async completeArtifacts(repository: GitRepository): Promise<number> {
+    if (this.check || this.staged || this.force) {
+      throw badInput('bad-usage', '--artifacts goes with --ring and --module only');
+    }
+    // Loaded only here: every commit's hook would pay for what speaks HTTP.
+    const { completeArtifacts, requireSameBytes } = await import(
+      '../release/complete-artifacts.ts'
+    );
+    const request = { ring: this.ring, alias: this.module };
+    const completed = await this.progress('Asking the registries…', () =>
+      completeArtifacts(repository, process.env, request),
+    );
+    requireSameBytes(completed);
+    this.answer({ modules: completed });
+    for (const { alias, version, outcome, artifact, locks } of completed) {
+      if (outcome !== 'written') this.say(`${alias} ${version} is at no registry`);
+      else
+        this.say(
+          `${alias} ${version}  ${artifact?.url}  (${locks.map((lock) => lock.ring).join(', ')})`,
+        );
+    }
+    if (completed.length === 0) this.say('Every entry says where its package is.');
     return 0;
   }
 

@@ -12,15 +12,16 @@ import {
 } from './completeness.ts';
 import { type LocalRepository, openLocalRepository } from './local-repository.ts';
 import type { ObjectDatabase } from './object-database.ts';
-import type { FetchStats, FetchTreesOptions, Remote } from './remote.ts';
+import type { FetchStats, FetchTreesOptions, TaggedRemote } from './remote.ts';
+import { commitOfTag } from './tag.ts';
 import { writePack } from './write-pack.ts';
 
 /** A repository on this machine: what is needed is copied into the database, as one pack. */
-export function openLocalRemote(path: string, database: ObjectDatabase): Remote {
+export function openLocalRemote(path: string, database: ObjectDatabase): TaggedRemote {
   return new LocalRemote(path, database);
 }
 
-class LocalRemote implements Remote {
+class LocalRemote implements TaggedRemote {
   readonly url: string;
   readonly #database: ObjectDatabase;
 
@@ -69,6 +70,17 @@ class LocalRemote implements Remote {
       for (const tree of missing.trees) await this.#collectBelow(repository, tree, found);
       return [...found];
     });
+  }
+
+  async fetchTag(tag: string): Promise<string | undefined> {
+    const { gitdir, objects } = await openLocalRepository(this.url, this.#database.limits);
+    const oid = await git
+      .resolveRef({ fs, gitdir, ref: `refs/tags/${tag}` })
+      .catch(() => undefined);
+    if (oid === undefined) return undefined;
+    const commit = await commitOfTag(objects, oid, this.url);
+    if (commit !== undefined) await this.fetchCommits(commit, undefined);
+    return commit;
   }
 
   async close(): Promise<void> {}

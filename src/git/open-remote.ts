@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { HttpTransport, type TransportOptions } from './http-transport.ts';
 import { openLocalRemote } from './local-remote.ts';
 import type { ObjectDatabase } from './object-database.ts';
-import type { Remote } from './remote.ts';
+import type { TaggedRemote } from './remote.ts';
 import { openSmartRemote } from './smart-remote.ts';
 import { isScpLike } from './ssh/ssh-address.ts';
 import { type SshOptions, SshTransport } from './ssh/ssh-transport.ts';
@@ -24,7 +24,7 @@ export function openRemote(
   url: string,
   database: ObjectDatabase,
   options: RemoteOptions = {},
-): Remote {
+): TaggedRemote {
   const path = localPath(url);
   return path === undefined
     ? openSmartRemote(transportTo(url, options), database)

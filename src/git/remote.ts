@@ -47,6 +47,18 @@ export interface Remote {
   close(): Promise<void>;
 }
 
+/** A repository whose tags can be asked for too, as a module's mirror is. */
+export interface TaggedRemote extends Remote {
+  /**
+   * Brings the commit that a tag points to, annotated or not, without its files where the server can
+   * leave those out.
+   *
+   * @returns the commit, or undefined when there is no such tag
+   * @throws RinglockError as fetchCommits(), `not-a-commit` when the tag is of something else
+   */
+  fetchTag(tag: string): Promise<string | undefined>;
+}
+
 /** What a branch's tip is compared with. */
 export interface Known {
   /** Commits that are deployed: a repository whose tip is an ancestor of one lags. */

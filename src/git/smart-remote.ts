@@ -10,7 +10,8 @@ import {
 import type { ObjectDatabase } from './object-database.ts';
 import type { ObjectReader } from './object-store.ts';
 import { openUploadPack } from './open-upload-pack.ts';
-import type { FetchStats, FetchTreesOptions, Remote } from './remote.ts';
+import type { FetchStats, FetchTreesOptions, TaggedRemote } from './remote.ts';
+import { commitOfTag } from './tag.ts';
 import type { Transport } from './transport.ts';
 import type { FetchRequest, FetchResponse, UploadPack } from './upload-pack.ts';
 
@@ -19,11 +20,11 @@ import type { FetchRequest, FetchResponse, UploadPack } from './upload-pack.ts';
  * exactly what is asked for comes; a server without them sends whole commits, once, and then what
  * changed since.
  */
-export function openSmartRemote(transport: Transport, database: ObjectDatabase): Remote {
+export function openSmartRemote(transport: Transport, database: ObjectDatabase): TaggedRemote {
   return new SmartRemote(transport, database);
 }
 
-class SmartRemote implements Remote {
+class SmartRemote implements TaggedRemote {
   readonly url: string;
   readonly #transport: Transport;
   readonly #database: ObjectDatabase;
@@ -79,6 +80,20 @@ class SmartRemote implements Remote {
         ...(shallow && server.capabilities.filter && { filter: 'tree:0' }),
       });
       return this.#import(response, missing);
+    });
+  }
+
+  fetchTag(tag: string): Promise<string | undefined> {
+    const name = `refs/tags/${tag}`;
+    return this.#ask(async (server) => {
+      const oid = (await server.listRefs([name])).find((ref) => ref.name === name)?.oid;
+      if (oid === undefined) return undefined;
+      const known = await commitOfTag(this.#database, oid, this.url);
+      if (known !== undefined) return known;
+      const filter = handsOutExactly(server) ? { filter: 'tree:0' } : {};
+      const response = await server.fetch({ wants: [oid], depth: 1, done: true, ...filter });
+      await this.#import(response, { trees: [], single: [oid] });
+      return commitOfTag(this.#database, oid, this.url);
     });
   }
 

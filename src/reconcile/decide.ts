@@ -16,6 +16,7 @@ import { type Generation, lockDigest, readGeneration } from '../store/generation
 import type { Root } from '../store/root.ts';
 import { changedSteps, installedModules } from './changed-steps.ts';
 import type { CommittedRing } from './committed-ring.ts';
+import { makeReady } from './make-ready.ts';
 import { readGraph } from './module-graph.ts';
 import type { ReleasedBytes } from './released-bytes.ts';
 import type { Connection } from './ring/ring-membership.ts';
@@ -126,7 +127,7 @@ async function chooseLock(
   { current, before, good, sources, mayBeginWithGood }: Choice,
 ): Promise<Pick<Decision, 'desired' | 'isFirstStep'> & { readonly graph: ModuleGraph }> {
   const { lock, ring, settings } = committed;
-  if (!isOffline) await prefetch(root, lock, sources);
+  await makeReady({ lock, root, objects, sources, isOffline });
   const graph = await readGraph(lock, root, objects);
   const wanted = desiredLock({
     ...{ lock, graph, tracking: ring.tracking, onFailure: settings.policy.onFailure },
@@ -140,7 +141,7 @@ async function chooseLock(
     good.digest !== lockDigest(wanted.lock);
   const desired = isFirstStep ? { ...wanted, lock: good.lock } : wanted;
   if (desired.lock === lock) return { desired, isFirstStep, graph };
-  if (!isOffline) await prefetch(root, desired.lock, sources);
+  await makeReady({ lock: desired.lock, root, objects, sources, isOffline });
   return { desired, isFirstStep, graph: await readGraph(desired.lock, root, objects) };
 }
 
@@ -180,17 +181,6 @@ function sourcesOf(
     committed.settings,
     replaced.flatMap(([, { tree }]) => tree ?? []),
   );
-}
-
-/** What the store lacks is fetched in as few requests as the sources can. */
-async function prefetch(root: Root, lock: Lock, sources: readonly ModuleSource[]): Promise<void> {
-  const missing = [];
-  for (const [alias, entry] of lock.modules) {
-    const pin = { alias, version: entry.version, sha256: entry.sha256 };
-    if (!(await root.hasVersion(pin))) missing.push({ alias, entry });
-  }
-  if (missing.length === 0) return;
-  for (const source of sources) await source.prefetch?.(missing);
 }
 
 /** A module whose manifest may be lost. */

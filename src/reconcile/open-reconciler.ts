@@ -9,15 +9,14 @@ import { type ObjectDatabase, openObjectDatabase } from '../git/object-database.
 import { defaultLimits, type Limits } from '../repo/limits.ts';
 import { requireRingName } from '../repo/names.ts';
 import { parsePlatformVersion } from '../repo/platform.ts';
-import { gitSource } from '../source/git-source.ts';
-import { limitSources } from '../source/limited-source.ts';
-import { objectSource } from '../source/object-source.ts';
 import { diskFailed } from '../store/disk-error.ts';
+import { stagingPath } from '../store/layout.ts';
 import { openRoot, type Root } from '../store/root.ts';
 import { Attempt } from './attempt.ts';
 import { restoreAnchor, setAsideDatabaseFile } from './fetched-state.ts';
 import type { Log } from './log.ts';
 import { openRepository, type RepositoryOptions } from './open-repository.ts';
+import { openSources } from './open-sources.ts';
 import { Reconciler } from './reconciler.ts';
 import type { ReconcilerParts } from './reconciler-parts.ts';
 import { recoverOperation, restoreLostEvents } from './recover-operation.ts';
@@ -150,11 +149,11 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
       now,
       log.warn,
     );
-    const sourcesFor: ReconcilerParts['sourcesFor'] = ({ maxFiles }, have) =>
-      limitSources(
-        [objectSource(database, maxFiles), gitSource(remote, database, { maxFiles, have })],
-        limits,
-      );
+    const staging = stagingPath(root.path);
+    const signal = () => attempt.signal;
+    const sources = openSources(options, { database, remote, staging, limits, signal }, log);
+    opened.push(sources);
+    const { sourcesFor } = sources;
     const migrationsUrl = async () =>
       options.migrationsUrl ?? (await readSecret('MIGRATIONS_DATABASE_URL', options.environment));
     const membership = new RingMembership({

@@ -34,33 +34,43 @@ export function openRepository(
   log: Log,
   more: Pick<RemoteOptions, 'signal' | 'traffic'>,
 ): FollowedRepository {
-  const { environment, idleTimeoutMs, workingDirectory } = options;
-  const file = (flag: string | undefined, name: string) => fileOf(options, flag, name);
-  const caFile = caFileOf(options);
-  const ssh: RemoteOptions['ssh'] = {
-    keyFile: file(options.sshKey, 'RINGLOCK_SSH_KEY_FILE'),
-    knownHostsFile: file(options.knownHosts, 'RINGLOCK_KNOWN_HOSTS_FILE'),
-    passphrase: () => readSecret('RINGLOCK_SSH_PASSPHRASE', environment),
-    warn: log.warn,
-  };
-  const urls = options.repositories.map((repository) =>
-    isRemoteAddress(repository) ? repository : resolve(workingDirectory, repository),
-  );
+  const { environment } = options;
+  const common = remoteOptions(options, log);
+  const urls = repositoryUrls(options);
   const remotes = urls.map((url, index) => {
     const names = tokenNames(urls, index);
     return openRemote(url, database, {
       token: () => firstSecret(names, environment),
       tokenSource: names.join(' or '),
+      ...common,
       ...more,
-      idleTimeoutMs,
-      environment,
-      caFile,
-      ssh,
       // With another one to ask, a busy server is not waited for.
       ...(urls.length > 1 && { retries: 0 }),
     });
   });
   return repositoryList(remotes, database, { onChange: (level, message) => log[level](message) });
+}
+
+/** How any repository of this pod is reached, whatever its URL. */
+export function remoteOptions(
+  options: RepositoryOptions,
+  log: Log,
+): Pick<RemoteOptions, 'idleTimeoutMs' | 'environment' | 'caFile' | 'ssh'> {
+  const { environment, idleTimeoutMs } = options;
+  const ssh: RemoteOptions['ssh'] = {
+    keyFile: fileOf(options, options.sshKey, 'RINGLOCK_SSH_KEY_FILE'),
+    knownHostsFile: fileOf(options, options.knownHosts, 'RINGLOCK_KNOWN_HOSTS_FILE'),
+    passphrase: () => readSecret('RINGLOCK_SSH_PASSPHRASE', environment),
+    warn: log.warn,
+  };
+  return { idleTimeoutMs, environment, caFile: caFileOf(options), ssh };
+}
+
+/** Every URL of the repository; paths are absolute. */
+function repositoryUrls({ repositories, workingDirectory }: RepositoryOptions): string[] {
+  return repositories.map((repository) =>
+    isRemoteAddress(repository) ? repository : resolve(workingDirectory, repository),
+  );
 }
 
 /** The certificates that are trusted besides node's: for the repository, and for whoever is told. */
@@ -98,6 +108,6 @@ async function firstSecret(
   return undefined;
 }
 
-function originOf(url: string): string {
+export function originOf(url: string): string {
   return URL.canParse(url) ? new URL(url).origin : url;
 }

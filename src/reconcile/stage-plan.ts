@@ -32,7 +32,7 @@ export async function stagePlan(
     signal.throwIfAborted();
     const pin = { alias, version: to.version, sha256: to.sha256 };
     const source = (await root.hasVersion(pin))
-      ? 'store'
+      ? ((await root.stagedFrom(pin)) ?? 'store')
       : await takeFromSources(sources, { alias, entry: to }, async (files, name) => {
           await root.stage(pin, files, name);
         });

@@ -81,9 +81,15 @@ export function mergeLocks(
   const modules = new Map<string, LockEntry>();
   for (const [alias, entry] of [...theirs.modules, ...ours.modules]) {
     const choice = chosen.get(alias);
-    if (choice === undefined) modules.set(alias, entry);
+    if (choice === undefined) modules.set(alias, withArtifactOf(entry, theirs.modules.get(alias)));
     else if (choice !== null) modules.set(alias, choice);
   }
   const platform = semver.gt(theirs.platform, ours.platform) ? theirs.platform : ours.platform;
   return { ring: ours.ring, platform, modules };
+}
+
+/** Of two entries with one pin the one that was released says where the package is. */
+function withArtifactOf(entry: LockEntry, theirs: LockEntry | undefined): LockEntry {
+  if (entry.artifact !== null || theirs === undefined || !samePin(entry, theirs)) return entry;
+  return { ...entry, artifact: theirs.artifact, released_at: theirs.released_at };
 }

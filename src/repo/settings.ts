@@ -1,5 +1,13 @@
 import { parseDuration } from './duration.ts';
 import { settingsFile } from './names.ts';
+import {
+  type RegistrySettings,
+  type RegistryYaml,
+  type ReleaseSettings,
+  type ReleaseYaml,
+  registrySettings,
+  releaseSettings,
+} from './registry-settings.ts';
 import { parseYamlFile } from './source-text.ts';
 import { settingsValidator } from './validators.ts';
 
@@ -15,6 +23,10 @@ export interface Settings {
   /** Undefined: migrations run only in pods that are given a database for them. */
   readonly migrations: MigrationSettings | undefined;
   readonly handlers: HandlerSettings;
+  /** Where packages are kept, the preferred one first. */
+  readonly registries: readonly RegistrySettings[];
+  /** Where release entries are made. */
+  readonly releases: readonly ReleaseSettings[];
 }
 
 export interface Policy {
@@ -84,6 +96,8 @@ export const defaultSettings: Settings = {
   health: undefined,
   migrations: undefined,
   handlers: { timeoutMs: 60_000, outputBytes: 64 * 1024 },
+  registries: [],
+  releases: [],
 };
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
@@ -101,6 +115,8 @@ export function parseSettings(text: string, file = settingsFile): Settings {
       timeoutMs: duration(yaml.handlers?.timeout, defaultSettings.handlers.timeoutMs),
       outputBytes: yaml.handlers?.outputBytes ?? defaultSettings.handlers.outputBytes,
     },
+    registries: (yaml.registries ?? []).map(registrySettings),
+    releases: (yaml.releases ?? []).map(releaseSettings),
   };
 }
 
@@ -123,6 +139,8 @@ interface SettingsYaml {
   readonly health?: HealthYaml;
   readonly migrations?: { readonly statementTimeout?: string; readonly lockTimeout?: string };
   readonly handlers?: { readonly timeout?: string; readonly outputBytes?: number };
+  readonly registries?: readonly RegistryYaml[];
+  readonly releases?: readonly ReleaseYaml[];
 }
 
 interface HealthYaml {

@@ -26,6 +26,7 @@ export function limitSources(sources: readonly ModuleSource[], limits: Limits): 
   }
   return sources.map((source) => ({
     name: source.name,
+    ...(source.offers && { offers: source.offers }),
     ...(source.prefetch && { prefetch: source.prefetch }),
     read: async (module) => {
       const files = await source.read(module);

@@ -21,6 +21,8 @@ export interface WantedModule {
 export interface ModuleSource {
   /** For messages and audit events: `object-store`, `git`, `artifact`, `mirror`. */
   readonly name: string;
+  /** Whether it can be asked for a module; absent where it has to be asked to know. */
+  offers?(module: WantedModule): boolean;
   /** Makes several modules ready in as few requests as the source can; those it cannot give are left. */
   prefetch?(modules: readonly WantedModule[]): Promise<void>;
   /**

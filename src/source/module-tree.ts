@@ -15,7 +15,7 @@ import type { SourceFile, WantedModule } from './module-source.ts';
  * @throws RinglockError `refused-path`, `not-a-module`, `invalid-json`, `invalid-file`, `object-missing`
  */
 export async function readModuleTree(
-  reader: ObjectReader,
+  reader: Pick<ObjectReader, 'readTree' | 'readBlob'>,
   tree: string,
   label: string,
   maxFiles = defaultSettings.maxFiles,
@@ -36,7 +36,7 @@ export async function readModuleTree(
  * @throws RinglockError `not-a-module`, `invalid-json`, `invalid-file`, `object-missing`
  */
 export async function readModuleManifest(
-  reader: ObjectReader,
+  reader: Pick<ObjectReader, 'readTree' | 'readBlob'>,
   tree: string,
   label: string,
 ): Promise<ModuleManifest> {
@@ -57,7 +57,7 @@ export function moduleLabel({ alias, entry: { directory } }: WantedModule): stri
 }
 
 async function* readFiles(
-  reader: ObjectReader,
+  reader: Pick<ObjectReader, 'readTree' | 'readBlob'>,
   files: readonly TreeEntry[],
   label: string,
 ): AsyncGenerator<SourceFile> {

@@ -77,6 +77,8 @@ export interface Root {
     files: AsyncIterable<SourceFile>,
     source: string,
   ): Promise<{ bytes: number; files: number }>;
+  /** The source of a version that was staged and that no generation has used since. */
+  stagedFrom(pin: VersionPin): Promise<string | undefined>;
   /**
    * Builds the next generation, not yet visible; `number` only for a seed's generation 0.
    *
@@ -178,7 +180,7 @@ function rootOf(
     retainForMs: options.retainForMs ?? 24 * 3600 * 1000,
   };
   // Until a generation uses them, staged versions belong to the operation under way.
-  const staged = new Set<string>();
+  const staged = new Map<string, string>();
   let built: number | undefined;
   const current = () => readCurrentGeneration(context.root);
   return {
@@ -194,8 +196,12 @@ function rootOf(
     stage: async (pin, files, source) => {
       await context.requireOwned();
       const version = await stageVersion(context, store, pin, files, source);
-      staged.add(store.pathOf(version.stored));
+      staged.set(store.pathOf(version.stored), source);
       return { bytes: version.bytes, files: version.files };
+    },
+    stagedFrom: async (pin) => {
+      const stored = await store.find(pin);
+      return stored && staged.get(store.pathOf(stored));
     },
     buildGeneration: async (lock, facts, number) => {
       await context.requireOwned();
@@ -232,7 +238,10 @@ function rootOf(
       const unfinished = journal.unfinished()?.prepared;
       const numbers = [built, unfinished?.toGeneration, unfinished?.fromGeneration ?? undefined];
       const generations = numbers.filter((number) => number !== undefined);
-      return collectGarbage(context, store, log, rules, { generations, versions: staged });
+      return collectGarbage(context, store, log, rules, {
+        generations,
+        versions: new Set(staged.keys()),
+      });
     },
     close: release,
   };

@@ -60,7 +60,12 @@ export interface GitServer {
   /** Lets the next `times` requests (default: all until changed) of a kind (default: any) go wrong. */
   setFault(
     fault: GitFault | undefined,
-    options?: { readonly on?: GitRequestKind; readonly times?: number },
+    options?: {
+      readonly on?: GitRequestKind;
+      readonly times?: number;
+      /** So many of that kind go well before. */
+      readonly skip?: number;
+    },
   ): void;
   setOptions(options: GitServerOptions): void;
   close(): Promise<void>;
@@ -84,10 +89,16 @@ export async function startGitServer(
 ): Promise<GitServer> {
   const requests: GitRequest[] = [];
   let options = initialOptions;
-  let fault: { fault: GitFault; on: GitRequestKind | undefined; times: number } | undefined;
+  let fault:
+    | { fault: GitFault; on: GitRequestKind | undefined; times: number; skip: number }
+    | undefined;
 
   const takeFault = (kind: GitRequestKind): GitFault | undefined => {
     if (fault === undefined || (fault.on !== undefined && fault.on !== kind)) return undefined;
+    if (fault.skip > 0) {
+      fault.skip -= 1;
+      return undefined;
+    }
     if (fault.times <= 0) return undefined;
     fault.times -= 1;
     return fault.fault;
@@ -130,8 +141,8 @@ export async function startGitServer(
   return {
     url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
-    setFault: (next, { on, times = Number.POSITIVE_INFINITY } = {}) => {
-      fault = next === undefined ? undefined : { fault: next, on, times };
+    setFault: (next, { on, times = Number.POSITIVE_INFINITY, skip = 0 } = {}) => {
+      fault = next === undefined ? undefined : { fault: next, on, times, skip };
     },
     setOptions: (next) => {
       options = next;

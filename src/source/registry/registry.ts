@@ -13,10 +13,16 @@ export interface PackagedModule {
   readonly manifest: string;
 }
 
+/** An artifact where it was found. */
+export interface FoundArtifact extends LockArtifact {
+  /** When it was published, RFC 3339, as the registry keeps it: the same for everybody who asks; null where it does not. */
+  readonly released_at: string | null;
+}
+
 export interface Published {
   /** `same`: these very bytes were there before. */
   readonly outcome: 'published' | 'same';
-  readonly artifact: LockArtifact;
+  readonly artifact: FoundArtifact;
 }
 
 /** A place where packages are kept and had from. */
@@ -28,7 +34,7 @@ export interface Registry {
   /** Published versions of a module, lowest first; none of a module that it does not know. */
   versions(alias: string): Promise<readonly string[]>;
   /** Where a version is; undefined when it is not there. */
-  find(alias: string, version: string): Promise<LockArtifact | undefined>;
+  find(alias: string, version: string): Promise<FoundArtifact | undefined>;
   /**
    * The bytes of a package, as they come. Size and digest are verified with the last of them.
    *
