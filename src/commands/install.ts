@@ -1,9 +1,9 @@
 import { Command, Option } from 'clipanion';
 import { badInput } from '../errors.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
-import { PinCommandBase } from './pin-command.ts';
+import { BasePinCommand } from './base-pin.ts';
 
-export class InstallCommand extends PinCommandBase {
+export class InstallCommand extends BasePinCommand {
   static override paths = [['install']];
   static override usage = Command.Usage({
     category: 'Operate',

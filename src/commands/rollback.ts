@@ -2,9 +2,9 @@ import { Command, Option } from 'clipanion';
 import { badInput } from '../errors.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
 import { nameStepsDown } from '../reconcile/steps-down.ts';
-import { PinCommandBase } from './pin-command.ts';
+import { BasePinCommand } from './base-pin.ts';
 
-export class RollbackCommand extends PinCommandBase {
+export class RollbackCommand extends BasePinCommand {
   static override paths = [['rollback']];
   static override usage = Command.Usage({
     category: 'Operate',

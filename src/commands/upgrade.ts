@@ -3,9 +3,9 @@ import { badInput } from '../errors.ts';
 import { passOnRoot } from '../reconcile/apply-to-root.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
 import { exitCodeOf } from '../reconcile/run-reconciler.ts';
-import { PinCommandBase } from './pin-command.ts';
+import { BasePinCommand } from './base-pin.ts';
 
-export class UpgradeCommand extends PinCommandBase {
+export class UpgradeCommand extends BasePinCommand {
   static override paths = [['upgrade']];
   static override usage = Command.Usage({
     category: 'Operate',

@@ -8,7 +8,7 @@ import { version } from '../version.ts';
 import { BaseCommand } from './base.ts';
 
 /** Commands that may act on a root at once, by one pass of the reconciler where none runs. */
-export abstract class RootCommand extends BaseCommand {
+export abstract class BaseRootCommand extends BaseCommand {
   root = Option.String('--root', { description: 'Apply to this root at once, and hold it there.' });
   repo = Option.Array('--repo', [], {
     description: 'With --root: the repository (default: the one that the root follows).',
