@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
-import { describe, it, type TestContext } from 'node:test';
+import { after, describe, it, type TestContext } from 'node:test';
 import { runCli } from '../support/cli.ts';
-import { deploy, reconcileOnce, release } from '../support/deploy.ts';
+import { deploy, reconcileOnce, release, statusIfAny } from '../support/deploy.ts';
 import { createPlatform, type Platform } from '../support/platform.ts';
+import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
 import { servedVersion } from '../support/ring.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { startWatching } from '../support/watching.ts';
+
+after(stopOwnPostgres);
 
 /** Orders 1.0.0, 1.0.1 and 1.0.2 were in canary; stable and edge pin 1.0.0. */
 function createReleased(t: TestContext): Platform {
@@ -238,5 +243,37 @@ describe('on a root at once', { concurrency: 2 }, () => {
     assert.equal(back.code, 0, back.stderr);
     assert.equal(servedVersion(root, 'Orders'), '1.0.0');
     assert.equal(platform.git('status', '--porcelain'), '');
+  });
+
+  it('asks the reconciler that owns the root, which writes the audit, and refuses what it would not hear', async (t) => {
+    const platform = createReleased(t);
+    const repo = platform.addRemote(t);
+    const root = temporaryDirectory(t, 'root');
+    const databaseUrl = await createDatabase();
+    const environment = { DATABASE_URL: databaseUrl };
+    const watching = startWatching(
+      t,
+      { repo, root, ring: 'stable' },
+      ['--interval', '300ms'],
+      environment,
+    );
+    await waitUntil('it serves', () => statusIfAny(root)?.state === 'converged');
+    const upgrade = ['upgrade', 'orders', '--to', '1.0.1', '--root', root];
+    const skipped = await runCli(platform.path, [...upgrade, '--skip-migrations']);
+    assert.equal(skipped.code, 1);
+    assert.match(skipped.stderr, /a reconciler owns/);
+    const done = await runCli(platform.path, [...upgrade, '--json']);
+    assert.equal(done.code, 0, done.stderr + watching.log());
+    assert.equal(JSON.parse(done.stdout).by, 'reconciler');
+    assert.equal(servedVersion(root, 'Orders'), '1.0.1');
+    await waitUntil('the audit has it', async () => {
+      const args = ['history', 'orders', '--ring', 'stable', '--to', '1.0.1', '--json'];
+      const { stdout } = await runCli(platform.path, args, environment);
+      const { events } = JSON.parse(stdout);
+      return events?.some(
+        ({ action, outcome }: Record<string, string>) =>
+          action === 'upgrade' && outcome === 'succeeded',
+      );
+    });
   });
 });
