@@ -12,6 +12,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   bump: async () => (await import('./commands/bump.ts')).BumpCommand,
   compat: async () => (await import('./commands/compat.ts')).CompatCommand,
   completion: async () => (await import('./commands/completion.ts')).CompletionCommand,
+  diff: async () => (await import('./commands/diff.ts')).DiffCommand,
   history: async () => (await import('./commands/history.ts')).HistoryCommand,
   hold: async () => (await import('./commands/hold.ts')).HoldCommand,
   hook: async () => (await import('./commands/hook.ts')).HookCommand,
@@ -20,6 +21,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   'hooks uninstall': async () =>
     (await import('./commands/hooks-uninstall.ts')).HooksUninstallCommand,
   init: async () => (await import('./commands/init.ts')).InitCommand,
+  install: async () => (await import('./commands/install.ts')).InstallCommand,
   list: async () => (await import('./commands/list.ts')).ListCommand,
   lock: async () => (await import('./commands/lock.ts')).LockCommand,
   mirror: async () => (await import('./commands/mirror.ts')).MirrorCommand,
@@ -37,6 +39,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   status: async () => (await import('./commands/status.ts')).StatusCommand,
   tag: async () => (await import('./commands/tag.ts')).TagCommand,
   unhold: async () => (await import('./commands/unhold.ts')).UnholdCommand,
+  upgrade: async () => (await import('./commands/upgrade.ts')).UpgradeCommand,
   verify: async () => (await import('./commands/verify.ts')).VerifyCommand,
   wait: async () => (await import('./commands/wait.ts')).WaitCommand,
 };

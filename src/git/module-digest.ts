@@ -70,6 +70,14 @@ export async function digestModules(
   return listed.map((module, index) => module && digestOf(module, digests[index] ?? []));
 }
 
+/** The manifest and the distributed files of a module's tree; undefined when it has no module.json. */
+export async function readModuleFiles(
+  objects: ObjectBatch,
+  module: ModuleTree,
+): Promise<{ readonly manifest: string; readonly files: readonly ModuleBlob[] } | undefined> {
+  return listModule(objects, module, Infinity);
+}
+
 /** Waits for all before it throws the first error in order, so that messages are deterministic. */
 async function allOrFirst<T>(promises: readonly (T | Promise<T>)[]): Promise<T[]> {
   await Promise.allSettled(promises);

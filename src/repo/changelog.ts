@@ -36,3 +36,9 @@ export function withChangelogHeading(
   }
   return [...lines.slice(0, newest), ...section.split('\n'), ...lines.slice(newest)].join('\n');
 }
+
+/** The versions that a changelog has headings for, in its order. */
+export function changelogVersions(changelog: string): string[] {
+  const found = changelog.split(/\r?\n/).flatMap((line) => versionHeading.exec(line)?.[2] ?? []);
+  return [...new Set(found)];
+}

@@ -52,7 +52,8 @@ export function lockWithModule(writing: LockWriting, alias: string): Lock {
   return { ring: ring.name, platform: existing?.platform ?? platform, modules: entries };
 }
 
-function lockEntryOf(module: LockableModule, existing: Lock | undefined): LockEntry {
+/** A module's entry; `artifact` and `released_at` are those of the same pin in an existing lock. */
+export function lockEntryOf(module: LockableModule, existing: Lock | undefined): LockEntry {
   const { version, repository } = module.manifest;
   const pin = { version, sha256: module.sha256 };
   const before = existing?.modules.get(module.alias);

@@ -1,8 +1,9 @@
 import { RinglockError, refused } from '../errors.ts';
-import { findIncompatibilities, type GraphModule, type GraphModules } from './graph.ts';
+import type { GraphModule, GraphModules } from './graph.ts';
 import { type Lock, type LockEntry, samePin, versionDirection } from './lock.ts';
 import { withLockEntry } from './lock-edit.ts';
 import { lockFile, ringFile } from './names.ts';
+import { refuseNewIncompatibilities } from './pin-change.ts';
 import type { Ring } from './ring.ts';
 
 export interface PromotionInput {
@@ -114,26 +115,14 @@ function refuseBackwards(
   );
 }
 
-/** What was broken before and has nothing to do with this module does not block it. */
 function refuseIncompatible(
   { alias, to, targetGraph }: PromotionInput,
   promoted: GraphModule,
 ): void {
-  const known = new Set(
-    findIncompatibilities(targetGraph, to.platform).map(({ message }) => message),
-  );
-  const graph = new Map([...targetGraph, [alias, promoted]]);
-  const incompatible = findIncompatibilities(graph, to.platform).filter(
-    (found) => found.alias === alias || !known.has(found.message),
-  );
-  if (incompatible.length === 0) return;
-  const reasons = incompatible.map(({ message }) => `  ${message}`).join('\n');
-  throw refused(
-    'incompatible-lock',
-    `${alias} ${promoted.version} cannot run in ${to.ring}:\n${reasons}`,
-    {
-      hint: 'Promote what it needs first, or move the ring’s platform.',
-      details: { incompatible },
-    },
+  refuseNewIncompatibilities(
+    to,
+    targetGraph,
+    new Map([[alias, promoted]]),
+    'Promote what it needs first, or move the ring’s platform.',
   );
 }

@@ -50,6 +50,22 @@ export async function takeRoot(root: string, heartbeatMs = 3000): Promise<Owner>
   }
 }
 
+/** Whether another process owns a root now. Costs a wait only for a claim from another machine. */
+export async function isRootOwned(root: string, heartbeatMs = 3000): Promise<boolean> {
+  const directory = ownersPath(root);
+  const probe = join(directory, `.${randomUUID()}.probe`);
+  try {
+    if ((await readdir(directory)).length === 0) return false;
+    await writeFileAtomically(probe, '', { mode: 0o644 });
+    return (await findLiveRival(directory, probe, heartbeatMs * 3)) !== undefined;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw error;
+  } finally {
+    await rm(probe, { force: true });
+  }
+}
+
 function rootOwned(root: string, rival: Claim) {
   return environmentFailed(
     'root-owned',
