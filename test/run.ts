@@ -28,7 +28,8 @@ const runner = spawn(
     // A test that fails may leave something open; nothing may hold the run up.
     '--test-force-exit',
     `--test-timeout=${10 * 60_000}`,
-    `--test-concurrency=${Math.max(2, availableParallelism())}`,
+    // Many wait for a health gate or for each other: one file more than there are processors.
+    `--test-concurrency=${Math.max(2, availableParallelism()) + 1}`,
     ...files,
   ],
   { stdio: 'inherit', env: { ...process.env, RINGLOCK_TEST_POSTGRES: postgres.url } },
