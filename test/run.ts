@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { bundleTests } from './bundle-tests.ts';
 import { startPostgres } from './support/postgres.ts';
 
 const filters = process.argv.slice(2);
@@ -21,8 +22,7 @@ const postgres = await startPostgres();
 const runner = spawn(
   process.execPath,
   [
-    '--import',
-    'tsx',
+    '--enable-source-maps',
     '--test',
     '--test-reporter=spec',
     // A test that fails may leave something open; nothing may hold the run up.
@@ -30,7 +30,7 @@ const runner = spawn(
     `--test-timeout=${10 * 60_000}`,
     // Many wait for a health gate or for each other: one file more than there are processors.
     `--test-concurrency=${Math.max(2, availableParallelism()) + 1}`,
-    ...files,
+    ...(await bundleTests(files)),
   ],
   { stdio: 'inherit', env: { ...process.env, RINGLOCK_TEST_POSTGRES: postgres.url } },
 );

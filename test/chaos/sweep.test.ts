@@ -7,10 +7,10 @@ after(stopOwnPostgres);
 
 // Every step: npm run test:chaos.
 for (const [scenario, stride] of [
-  ['upgrade', 307],
-  ['install', 409],
-  ['migrating upgrade', 571],
-  ['sick upgrade', 641],
+  ['upgrade', 457],
+  ['install', 613],
+  ['migrating upgrade', 857],
+  ['sick upgrade', 967],
 ] as const) {
   test(`a step of ${scenario} that fails, or is the last, breaks no promise`, async () => {
     const report = await sweepSteps({ scenario, stride, workers: 2 });

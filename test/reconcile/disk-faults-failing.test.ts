@@ -38,7 +38,7 @@ describe('a disk whose calls fail', { concurrency: 2 }, () => {
   ] as const) {
     it(`ends in the old or the new generation, whichever call fails with ${code}`, async (t) => {
       assert.ok(changingCalls > 60, `a pass makes ${changingCalls} changing calls`);
-      const samples = 8;
+      const samples = 5;
       const seen = { old: 0, new: 0 };
       for (let sample = 0; sample < samples; sample++) {
         // From anywhere in its stride, so that every run looks at other calls.
