@@ -69,8 +69,19 @@ export async function applyToRoot(
     await askOperators({ ...to, wait: true }, request);
     return { generation: await waitForVersion(root, alias, entry.version), byReconciler: true };
   }
+  // A hold that cannot be made true would keep the root from everything else.
+  const undo = async (): Promise<void> => {
+    const back =
+      held === undefined || before === undefined
+        ? { kind: 'unhold' as const, alias }
+        : { ...request, entry: before, reason: held.reason };
+    await askOperators({ ...to, wait: false }, back);
+  };
   await askOperators({ ...to, wait: false }, request);
-  const status = await onePass(root, flags, log);
+  const status = await onePass(root, flags, log).catch(async (error: unknown) => {
+    await undo();
+    throw error;
+  });
   if (status === 'owned') {
     // It was started since we looked, and takes requests at its start.
     return { generation: await waitForVersion(root, alias, entry.version), byReconciler: true };
@@ -80,12 +91,7 @@ export async function applyToRoot(
   if (current !== undefined && served?.sha256 === entry.sha256) {
     return { generation: current.number, byReconciler: false };
   }
-  // A hold that cannot be made true would keep the root from everything else.
-  const undo =
-    held === undefined || before === undefined
-      ? { kind: 'unhold' as const, alias }
-      : { ...request, entry: before, reason: held.reason };
-  await askOperators({ ...to, wait: false }, undo);
+  await undo();
   throw notServed(wanted, status);
 }
 

@@ -245,6 +245,18 @@ describe('on a root at once', { concurrency: 2 }, () => {
     assert.equal(platform.git('status', '--porcelain'), '');
   });
 
+  it('holds nothing when its pass cannot even begin', async (t) => {
+    const platform = createReleased(t);
+    const repo = platform.addRemote(t);
+    const root = temporaryDirectory(t, 'root');
+    assert.equal((await reconcileOnce({ repo, root, ring: 'stable' })).code, 0);
+    const upgrade = ['upgrade', 'orders', '--to', '1.0.2', '--root', root];
+    const failed = await runCli(platform.path, [...upgrade, '--repo', 'ftp://127.0.0.1/x.git']);
+    assert.notEqual(failed.code, 0, failed.stdout);
+    assert.equal((await reconcileOnce({ repo, root, ring: 'stable' })).code, 0);
+    assert.equal(servedVersion(root, 'Orders'), '1.0.0');
+  });
+
   it('asks the reconciler that owns the root, which writes the audit, and refuses what it would not hear', async (t) => {
     const platform = createReleased(t);
     const repo = platform.addRemote(t);
