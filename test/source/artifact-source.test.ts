@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -43,16 +45,21 @@ interface Arrangement {
 
 async function arrange(
   t: TestContext,
-  options: FileServerOptions & { readonly registryUrl?: string; readonly giveToken?: string } = {},
+  options: FileServerOptions & {
+    readonly registryUrl?: string;
+    readonly giveToken?: string;
+    readonly idleTimeoutMs?: number;
+  } = {},
 ): Promise<Arrangement> {
   const directory = temporaryDirectory(t, 'files');
   writeFileSync(join(directory, 'a-1.0.0.zip'), zip);
   const server = await serveFiles(t, directory, options);
   const staging = temporaryDirectory(t, 'staging');
-  const connections = new Connections({ idleTimeoutMs: 1_000, caFile: undefined, environment: {} });
+  const { idleTimeoutMs = 1_000 } = options;
+  const connections = new Connections({ idleTimeoutMs, caFile: undefined, environment: {} });
   t.after(() => connections.close());
   const readArtifact = readUrl({
-    ...{ connections, idleTimeoutMs: 1_000, retryDelayMs: 1 },
+    ...{ connections, idleTimeoutMs, retryDelayMs: 1 },
     registryUrl: options.registryUrl ?? server.url,
     token: async () => options.giveToken,
   });
@@ -212,6 +219,27 @@ test('does not wait for a pipe in the place of a file', async (t) => {
   execFileSync('mkfifo', [join(directory, 'pipe')]);
   const artifact = artifactAt(pathToFileURL(join(directory, 'pipe')).href);
   assert.equal((await errorOf(read(artifact))).code, 'registry-failed');
+});
+
+test('gives up a server that drips after one answer, so that the next source is asked', async (t) => {
+  let requests = 0;
+  const dripping = createServer((_, response) => {
+    requests += 1;
+    response.writeHead(200, { 'content-length': zip.length });
+    const drip = setInterval(() => response.write('x'), 5);
+    response.on('close', () => clearInterval(drip));
+  });
+  await new Promise<void>((resolve) => dripping.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    dripping.closeAllConnections();
+    dripping.close();
+  });
+  const { port } = dripping.address() as AddressInfo;
+  const { read, staging } = await arrange(t, { idleTimeoutMs: 20 });
+  const error = await errorOf(read(artifactAt(`http://127.0.0.1:${port}/a-1.0.0.zip`)));
+  assert.equal(error.code, 'registry-too-slow');
+  assert.equal(requests, 1);
+  assert.deepEqual(readdirSync(staging), []);
 });
 
 test('ends with the pass that it belongs to', async (t) => {

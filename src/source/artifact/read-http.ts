@@ -62,7 +62,7 @@ async function* bodyOf(
     bytes += chunk.length;
     const lateMs = performance.now() - start - patience * idleTimeoutMs;
     if (lateMs > (bytes * 1000) / slowestBytesPerSecond) {
-      throw environmentFailed('registry-timeout', `${url.host} sends too slowly to ever end`);
+      throw environmentFailed('registry-too-slow', `${url.host} sends too slowly to ever end`);
     }
     const skipped = Math.min(toSkip, chunk.length);
     toSkip -= skipped;
