@@ -247,6 +247,7 @@ async function pushModule(
     return { state: 'up-to-date', former, how: undefined, tags: [] };
   }
   if (decision.kind === 'refused') throw decisionRefusal(decision.reason, found, address, ref, tag);
+  if (decision.tag) await requireReleasedBytes(run, module);
   const tags = new Map(decision.tag ? [[tag, commit]] : []);
   if (decision.branch === 'forward' && former !== undefined) {
     const released = run.released.get(module.alias) ?? new Map();
@@ -263,6 +264,31 @@ async function pushModule(
   if (!run.dryRun) await pushToMirror(access, pushes);
   const state = run.dryRun ? 'would-push' : 'pushed';
   return { state, former, how: decision.branch, tags: [...tags.keys()].sort() };
+}
+
+/**
+ * A tag never moves, and pods may have the version from it: other bytes must not come first.
+ *
+ * @throws RinglockError `version-released`
+ */
+async function requireReleasedBytes(
+  { repository, settings: { maxFiles }, released }: MirrorRun,
+  { alias, path, tree, manifest: { version } }: CommittedModule,
+): Promise<void> {
+  const expected = released.get(alias)?.get(version)?.sha256;
+  if (expected === undefined) return;
+  const [ours] = await withObjects(repository, (objects) =>
+    digestModules(repository, objects, [{ path, tree }], maxFiles),
+  );
+  if (ours?.sha256 === expected) return;
+  throw refused(
+    'version-released',
+    `${alias} ${version} was released with other bytes than this commit has`,
+    {
+      hint: `Give the module a new version: ringlock bump ${alias}.`,
+      details: { released: expected, found: ours?.sha256 ?? null },
+    },
+  );
 }
 
 /** How the commit of the mirror's branch stands to the split's. */

@@ -219,7 +219,7 @@ test('mirrors themes, takes addresses from the settings, and lists who has none'
   const { platform, mirror, git, addMirror } = await mirrorPlatform(t);
   const manifest = { name: 'Dark', alias: 'dark', version: '0.1.0' };
   platform.setVersion('Orders', '1.0.0', { repository: undefined });
-  platform.setVersion('Products', '1.2.0', {
+  platform.setVersion('Products', '1.2.1', {
     repository: 'https://gitlab.example.com/old/name.git',
   });
   platform.commit('A theme', {
@@ -231,7 +231,7 @@ test('mirrors themes, takes addresses from the settings, and lists who has none'
   assert.equal(code, 0, stdout);
   assert.match(stdout, /^orders 1\.0\.0 {2}has no mirror/m);
   assert.equal(git('theme-dark', 'ls-tree', '--name-only', 'v0.1.0'), 'dark.css\nmodule.json');
-  assert.match(git('old-products', 'tag'), /v1\.2\.0/);
+  assert.match(git('old-products', 'tag'), /v1\.2\.1/);
 });
 
 test('refuses modules that name one mirror, and addresses with a password', async (t) => {
@@ -316,4 +316,15 @@ test('reads the token from a file, and says what a detached HEAD lacks', async (
   const done = await runCli(platform.path, ['mirror', 'orders'], pipeline);
   assert.equal(done.code, 0, done.stdout);
   assert.match(git('orders', 'branch', '--list'), /orders-1\.0/);
+});
+
+test('tags no other bytes than those that a lock released', async (t) => {
+  const { platform, mirror, git } = await mirrorPlatform(t);
+  platform.change('Orders');
+  platform.commit('A change without a version');
+  const { code, stdout } = await mirror('--all');
+  assert.equal(code, 1);
+  assert.match(stdout, /orders 1\.0\.0 {2}refused: orders 1\.0\.0 was released with other bytes/);
+  assert.equal(git('orders', 'for-each-ref'), '');
+  assert.match(git('products', 'tag'), /v1\.2\.0/);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type CliResult, runCli } from './cli.ts';
 import { type GitServer, serveGit } from './git-server.ts';
-import { createPlatform, type ModuleFixture, type Platform } from './platform.ts';
+import { createPlatform, type ModuleFixture, type Platform, writeLocks } from './platform.ts';
 import { gitEnvironment } from './repository.ts';
 import { temporaryDirectory } from './temporary.ts';
 
@@ -47,6 +47,8 @@ export async function mirrorPlatform(
   for (const { directory, alias, version } of modules) {
     platform.setVersion(directory, version, { repository: { url: addMirror(alias) } });
   }
+  platform.git('add', '-A');
+  writeLocks(platform, platform.rings);
   platform.commit('Name the mirrors');
   const { log, environment } = recordGit(t);
   return {

@@ -57,7 +57,9 @@ async function jobCredentials(
   environment: NodeJS.ProcessEnv,
 ): Promise<RegistryCredentials | undefined> {
   const job = await secret('CI_JOB_TOKEN', environment);
-  if (job !== undefined && isAt(url, environment['CI_SERVER_URL'])) {
+  const server = environment['CI_SERVER_URL'];
+  // Every job of GitLab's says which server it is of: without that it is nobody's token.
+  if (job !== undefined && server && isAt(url, server)) {
     return { token: job, user: 'gitlab-ci-token', isJobToken: true, source: 'CI_JOB_TOKEN' };
   }
   // GitLab's container registry may be another host; it takes these for as long as the job runs.

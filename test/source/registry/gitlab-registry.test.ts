@@ -82,7 +82,9 @@ test('sends no token to a server that it was not given for', async (t) => {
 
 test('names CI_JOB_TOKEN and what it may do when GitLab refuses it', async (t) => {
   const { url } = await serveGitlabPackages(t, tokens);
-  const error = await errorOf(open(url, { CI_JOB_TOKEN: 'glcbt-wrong-0123' }).versions('orders'));
+  const error = await errorOf(
+    open(url, { CI_JOB_TOKEN: 'glcbt-wrong-0123', CI_SERVER_URL: url }).versions('orders'),
+  );
   assert.match(error.message, /refuses CI_JOB_TOKEN \(401\)/);
   assert.match(error.hint ?? '', /Job token permissions/);
   assert.ok(!error.message.includes('glcbt-wrong'));
