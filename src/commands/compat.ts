@@ -5,6 +5,7 @@ import { readCompatibility } from '../git/ring-compatibility.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { formatTable } from '../table.ts';
 import { BaseCommand } from './base.ts';
+import { openPackages } from './open-packages.ts';
 
 export class CompatCommand extends BaseCommand {
   static override paths = [['compat']];
@@ -31,7 +32,12 @@ export class CompatCommand extends BaseCommand {
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
     const snapshot = await readPlatform(repository, await workTree(repository));
-    const { platform, modules, cycles } = await readCompatibility(repository, snapshot, this.ring);
+    const { platform, modules, cycles } = await readCompatibility(
+      repository,
+      snapshot,
+      this.ring,
+      openPackages,
+    );
     const rows = modules.map((module) => {
       const failing = !module.compatible || (this.strict && module.range === null);
       return { ...module, ok: !failing };

@@ -3,6 +3,7 @@ import { badInput } from '../errors.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
 import { nameStepsDown } from '../reconcile/steps-down.ts';
 import { BasePinCommand } from './base-pin.ts';
+import { openPackages } from './open-packages.ts';
 
 export class RollbackCommand extends BasePinCommand {
   static override paths = [['rollback']];
@@ -50,7 +51,10 @@ export class RollbackCommand extends BasePinCommand {
     }
     const root = this.rootPath(this.root);
     const cwd = this.local ? undefined : this.cwd;
-    const chosen = await chooseForRoot({ command: 'rollback', root, module, version, cwd });
+    const chosen = await chooseForRoot({
+      ...{ command: 'rollback', root, module, version, cwd },
+      openPackages,
+    });
     const { alias, from = '', entry } = chosen;
     if (this.withDown) await this.#confirmStepsDown(root, chosen);
     const { withDown, reason = 'rolled back' } = this;
