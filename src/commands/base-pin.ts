@@ -5,8 +5,8 @@ import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { writePins } from '../git/write-pins.ts';
 import { pinMessage } from '../repo/pin-message.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseRootCommand } from './base-root.ts';
-import { openPackages } from './open-packages.ts';
 
 /** What install, upgrade and rollback share: a ring's lock in the work tree, or a root. */
 export abstract class BasePinCommand extends BaseRootCommand {

@@ -3,9 +3,9 @@ import { findRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { readCompatibility } from '../git/ring-compatibility.ts';
 import { workTree } from '../git/tree-snapshot.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { formatTable } from '../table.ts';
 import { BaseCommand } from './base.ts';
-import { openPackages } from './open-packages.ts';
 
 export class CompatCommand extends BaseCommand {
   static override paths = [['compat']];

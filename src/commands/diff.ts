@@ -10,8 +10,8 @@ import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { code, differenceLines, differenceMarkdown } from '../repo/difference-text.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
-import { openPackages } from './open-packages.ts';
 
 export class DiffCommand extends BaseCommand {
   static override paths = [['diff']];

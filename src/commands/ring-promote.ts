@@ -1,8 +1,8 @@
 import { Command, Option } from 'clipanion';
 import { findRepository } from '../git/git-command.ts';
 import { promoteModule } from '../git/promote-module.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
-import { openPackages } from './open-packages.ts';
 
 export class RingPromoteCommand extends BaseCommand {
   static override paths = [['ring', 'promote']];

@@ -2,8 +2,8 @@ import { Command, Option } from 'clipanion';
 import { badInput } from '../errors.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
 import { nameStepsDown } from '../reconcile/steps-down.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BasePinCommand } from './base-pin.ts';
-import { openPackages } from './open-packages.ts';
 
 export class RollbackCommand extends BasePinCommand {
   static override paths = [['rollback']];

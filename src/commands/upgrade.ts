@@ -3,8 +3,8 @@ import { badInput } from '../errors.ts';
 import { passOnRoot } from '../reconcile/apply-to-root.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
 import { exitCodeOf } from '../reconcile/run-reconciler.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BasePinCommand } from './base-pin.ts';
-import { openPackages } from './open-packages.ts';
 
 export class UpgradeCommand extends BasePinCommand {
   static override paths = [['upgrade']];

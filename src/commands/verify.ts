@@ -3,8 +3,8 @@ import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { type RingVerification, verifyRing } from '../git/verify-ring.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
-import { openPackages } from './open-packages.ts';
 
 export class VerifyCommand extends BaseCommand {
   static override paths = [['verify']];

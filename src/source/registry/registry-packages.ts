@@ -8,6 +8,7 @@ import { moduleManifestFile } from '../../digest/module-files.ts';
 import { RinglockError, refused } from '../../errors.ts';
 import type {
   FoundPackage,
+  OpenPackages,
   PackageContents,
   PackagePlatform,
   PackageSource,
@@ -26,8 +27,11 @@ import type { FoundArtifact, Registry } from './registry.ts';
 /** Packages downloaded at once, each with its files in memory one by one. */
 const atOnce = 4;
 
+/** The registries that a platform and this process's environment name. */
+export const openPackages: OpenPackages = (platform) => registryPackages(platform, process.env);
+
 /** The packages of the registries that a platform names; they are opened at the first question. */
-export function registryPackages(
+function registryPackages(
   { settings, modules }: PackagePlatform,
   environment: NodeJS.ProcessEnv,
 ): PackageSource {
