@@ -1,13 +1,11 @@
 import { Option } from 'clipanion';
-import { RinglockError } from '../errors.ts';
 import { findRepository } from '../git/git-command.ts';
 import { type PinRequest, planPins } from '../git/pin-modules.ts';
-import { type PlatformSnapshot, readPlatform } from '../git/platform-snapshot.ts';
+import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { writePins } from '../git/write-pins.ts';
-import { sourceOfRepository } from '../repo/module-manifest.ts';
 import { pinMessage } from '../repo/pin-message.ts';
-import { openRegistries } from '../source/registry/open-registries.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseRootCommand } from './base-root.ts';
 
 /** What install, upgrade and rollback share: a ring's lock in the work tree, or a root. */
@@ -25,11 +23,10 @@ export abstract class BasePinCommand extends BaseRootCommand {
     const repository = await findRepository(this.cwd);
     const snapshot = await readPlatform(repository, await workTree(repository));
     const { ring, reason = 'rolled back' } = this;
-    const registryVersions = (alias: string) => publishedVersions(snapshot, alias);
     const plan = await this.progress('reading versions', () =>
       planPins(repository, snapshot, {
         ...request,
-        ...{ ring, reason, now: new Date(), registryVersions },
+        ...{ ring, reason, now: new Date(), openPackages },
       }),
     );
     if (plan.changes.length === 0) {
@@ -58,19 +55,5 @@ export abstract class BasePinCommand extends BaseRootCommand {
     if (done.commit !== undefined) this.say(`committed as ${done.commit.slice(0, 12)}`);
     for (const step of done.next) this.say(`  → ${step}`);
     return 0;
-  }
-}
-
-/** For a message only: a registry that does not answer has nothing to say. */
-async function publishedVersions(snapshot: PlatformSnapshot, alias: string): Promise<string[]> {
-  try {
-    const sourceOf = (module: string) =>
-      sourceOfRepository(snapshot.modules.get(module)?.manifest.repository);
-    const registries = openRegistries(snapshot.settings, process.env, { sourceOf });
-    const found = await Promise.all(registries.map((registry) => registry.versions(alias)));
-    return [...new Set(found.flat())];
-  } catch (error) {
-    if (error instanceof RinglockError) return [];
-    throw error;
   }
 }

@@ -3,6 +3,7 @@ import { findRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { readCompatibility } from '../git/ring-compatibility.ts';
 import { workTree } from '../git/tree-snapshot.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { formatTable } from '../table.ts';
 import { BaseCommand } from './base.ts';
 
@@ -31,7 +32,12 @@ export class CompatCommand extends BaseCommand {
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
     const snapshot = await readPlatform(repository, await workTree(repository));
-    const { platform, modules, cycles } = await readCompatibility(repository, snapshot, this.ring);
+    const { platform, modules, cycles } = await readCompatibility(
+      repository,
+      snapshot,
+      this.ring,
+      openPackages,
+    );
     const rows = modules.map((module) => {
       const failing = !module.compatible || (this.strict && module.range === null);
       return { ...module, ok: !failing };

@@ -10,6 +10,7 @@ import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { code, differenceLines, differenceMarkdown } from '../repo/difference-text.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
 
 export class DiffCommand extends BaseCommand {
@@ -64,7 +65,12 @@ export class DiffCommand extends BaseCommand {
       this.rings.length <= 1 &&
       !range[2]?.startsWith('.')
     ) {
-      return compareCommits(repository, range[1] || 'HEAD', range[2] || 'HEAD', ring);
+      return compareCommits(repository, range[1] || 'HEAD', range[2] || 'HEAD', ring, {
+        read: async (...asked) => {
+          const snapshot = await readPlatform(repository, await workTree(repository));
+          return openPackages(snapshot).read(...asked);
+        },
+      });
     }
     const snapshot = await readPlatform(repository, await workTree(repository));
     if (
@@ -73,10 +79,10 @@ export class DiffCommand extends BaseCommand {
       other !== undefined &&
       this.rings.length === 2
     ) {
-      return compareRings(repository, snapshot, ring, other);
+      return compareRings(repository, snapshot, ring, other, openPackages(snapshot));
     }
     if (this.sides.length === 2 && second !== undefined && this.rings.length === 0) {
-      return compareVersions(repository, snapshot, first, second);
+      return compareVersions(repository, snapshot, first, second, openPackages(snapshot));
     }
     throw badInput('diff-not-given', 'what to compare was not given', {
       hint: 'Give two of alias@version, --ring twice, or a range of commits A..B (with one --ring or none).',

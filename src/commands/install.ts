@@ -1,6 +1,7 @@
 import { Command, Option } from 'clipanion';
 import { badInput } from '../errors.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BasePinCommand } from './base-pin.ts';
 
 export class InstallCommand extends BasePinCommand {
@@ -9,7 +10,8 @@ export class InstallCommand extends BasePinCommand {
     category: 'Operate',
     description: 'Pin a version of a module in a ring, or serve it on a root at once.',
     details: `
-      Finds the version in a lock's history, a tag or any branch, verifies its bytes and what it needs,
+      Finds the version in a lock's history, a tag or any branch, else in a registry of
+      manifests/ringlock.yaml, verifies its bytes and what it needs,
       and writes the lock of a pinned ring; \`--commit\` commits it. Refused when another version is
       there: that is for \`ringlock upgrade\` or \`ringlock rollback\`. \`--force\` does it again for the
       same version.
@@ -39,7 +41,7 @@ export class InstallCommand extends BasePinCommand {
     }
     const root = this.rootPath(this.root);
     const asked = { command: 'install', root, module: name, version, cwd: this.cwd } as const;
-    const { alias, from, entry } = await chooseForRoot(asked);
+    const { alias, from, entry } = await chooseForRoot({ ...asked, openPackages });
     if (from === version && !force) {
       this.answer({ alias, from, to: version, changed: false });
       this.say(`${this.root} serves ${alias} ${version} already; nothing changed`);

@@ -1,6 +1,7 @@
 import { Command, Option } from 'clipanion';
 import { findRepository } from '../git/git-command.ts';
 import { promoteModule } from '../git/promote-module.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
 
 export class RingPromoteCommand extends BaseCommand {
@@ -31,7 +32,7 @@ export class RingPromoteCommand extends BaseCommand {
 
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
-    const options = { write: !this.dryRun };
+    const options = { write: !this.dryRun, openPackages };
     const done = await promoteModule(repository, this.alias, this.from, this.to, options);
     const { before, after, changed, file } = done;
     const message = `Promote ${this.alias} ${after.version} from ${this.from} to ${this.to}`;

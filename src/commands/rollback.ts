@@ -2,6 +2,7 @@ import { Command, Option } from 'clipanion';
 import { badInput } from '../errors.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
 import { nameStepsDown } from '../reconcile/steps-down.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BasePinCommand } from './base-pin.ts';
 
 export class RollbackCommand extends BasePinCommand {
@@ -50,7 +51,10 @@ export class RollbackCommand extends BasePinCommand {
     }
     const root = this.rootPath(this.root);
     const cwd = this.local ? undefined : this.cwd;
-    const chosen = await chooseForRoot({ command: 'rollback', root, module, version, cwd });
+    const chosen = await chooseForRoot({
+      ...{ command: 'rollback', root, module, version, cwd },
+      openPackages,
+    });
     const { alias, from = '', entry } = chosen;
     if (this.withDown) await this.#confirmStepsDown(root, chosen);
     const { withDown, reason = 'rolled back' } = this;

@@ -3,6 +3,7 @@ import { badInput } from '../errors.ts';
 import { passOnRoot } from '../reconcile/apply-to-root.ts';
 import { chooseForRoot } from '../reconcile/choose-for-root.ts';
 import { exitCodeOf } from '../reconcile/run-reconciler.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BasePinCommand } from './base-pin.ts';
 
 export class UpgradeCommand extends BasePinCommand {
@@ -43,7 +44,7 @@ export class UpgradeCommand extends BasePinCommand {
     const root = this.rootPath(this.root);
     if (module === undefined) return this.#wholeRoot(root);
     const asked = { command: 'upgrade', root, module, version: to, cwd: this.cwd } as const;
-    const { alias, from, entry } = await chooseForRoot(asked);
+    const { alias, from, entry } = await chooseForRoot({ ...asked, openPackages });
     if (from === to) {
       this.answer({ alias, from, to, changed: false });
       this.say(`${this.root} serves ${alias} ${to} already; nothing changed`);

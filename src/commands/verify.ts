@@ -3,6 +3,7 @@ import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { type RingVerification, verifyRing } from '../git/verify-ring.ts';
+import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
 
 export class VerifyCommand extends BaseCommand {
@@ -14,6 +15,7 @@ export class VerifyCommand extends BaseCommand {
       A tracking ring's lock is compared with the files in modules/. Of a pinned ring each entry's
       tree is read from git, its digest, version and alias are compared with the lock, and it must be
       reachable from the ring's branch or a tag (or have an artifact), so that no server deletes it.
+      Of an entry without a tree the package is downloaded from its registry and compared.
       Both are checked against the ring's platform and each other. Every digest is computed afresh.
     `,
     examples: [
@@ -45,7 +47,8 @@ export class VerifyCommand extends BaseCommand {
     const snapshot = await readPlatform(repository, tree, { cache: false });
     const names = this.ring === undefined ? [...snapshot.rings.keys()] : [this.ring];
     const rings: RingVerification[] = [];
-    for (const name of names) rings.push(await verifyRing(repository, snapshot, name));
+    for (const name of names)
+      rings.push(await verifyRing(repository, snapshot, name, openPackages));
     return rings;
   }
 }

@@ -10,10 +10,11 @@ import { lockFile, ringOfLockFile } from '../repo/names.ts';
 import { type GitRepository, runGit, tryGit } from './git-command.ts';
 import { requireRing } from './manifest-files.ts';
 import { readModuleFiles } from './module-digest.ts';
-import { findVersions, resolveVersion } from './module-versions.ts';
 import { isObjectMissing, type ObjectBatch, withObjects } from './object-batch.ts';
+import type { PackageSource } from './package-source.ts';
 import type { PlatformSnapshot } from './platform-snapshot.ts';
-import { findModule, unknownModule } from './ring-selection.ts';
+import { resolveAnywhere } from './resolve-version.ts';
+import { findModule } from './ring-selection.ts';
 import { modulePath } from './tree-history.ts';
 
 /** A module that changes, with the rings in which it does (none for two versions by name). */
@@ -42,16 +43,17 @@ interface PinPair {
   readonly ring: string | undefined;
 }
 
-/** Two versions of a module. @throws RinglockError `unknown-module`, and what resolveVersion() throws */
+/** Two versions of a module. @throws RinglockError `unknown-module`, and what resolveAnywhere() throws */
 export async function compareVersions(
   repository: GitRepository,
   snapshot: PlatformSnapshot,
   from: string,
   to: string,
+  packages: PackageSource,
 ): Promise<Comparison> {
   const [before, after] = [
-    await namedPin(repository, snapshot, from),
-    await namedPin(repository, snapshot, to),
+    await namedPin(repository, snapshot, from, packages),
+    await namedPin(repository, snapshot, to, packages),
   ];
   if (before.alias !== after.alias) {
     throw badInput(
@@ -60,7 +62,7 @@ export async function compareVersions(
     );
   }
   const pair = { alias: before.alias, from: before.entry, to: after.entry, ring: undefined };
-  return { from, to, platforms: [], modules: await differences(repository, [pair]) };
+  return { from, to, platforms: [], modules: await differences(repository, [pair], packages) };
 }
 
 /** What two rings' locks in the work tree pin. @throws RinglockError `unknown-ring`, `no-lock` */
@@ -69,12 +71,13 @@ export async function compareRings(
   snapshot: PlatformSnapshot,
   from: string,
   to: string,
+  packages: PackageSource,
 ): Promise<Comparison> {
   const [before, after] = [ringLock(snapshot, from), ringLock(snapshot, to)];
   const pairs = pairsOf(before, after, to);
   const isSame = before.platform === after.platform;
   const platforms = isSame ? [] : [{ ring: to, from: before.platform, to: after.platform }];
-  return { from, to, platforms, modules: await differences(repository, pairs) };
+  return { from, to, platforms, modules: await differences(repository, pairs, packages) };
 }
 
 /**
@@ -88,6 +91,7 @@ export async function compareCommits(
   from: string,
   to: string,
   ring: string | undefined,
+  packages: Pick<PackageSource, 'read'>,
 ): Promise<Comparison> {
   const [before, after] = [await locksAt(repository, from), await locksAt(repository, to)];
   const rings = [...new Set([...before.keys(), ...after.keys()])].sort();
@@ -101,10 +105,15 @@ export async function compareCommits(
     if (one?.platform === other?.platform) continue;
     platforms.push({ ring: name, from: one?.platform ?? null, to: other?.platform ?? null });
   }
-  return { from, to, platforms, modules: await differences(repository, pairs) };
+  return { from, to, platforms, modules: await differences(repository, pairs, packages) };
 }
 
-async function namedPin(repository: GitRepository, snapshot: PlatformSnapshot, name: string) {
+async function namedPin(
+  repository: GitRepository,
+  snapshot: PlatformSnapshot,
+  name: string,
+  packages: PackageSource,
+) {
   const [, module = '', version = ''] = /^([^@]+)@([^@]+)$/.exec(name) ?? [];
   if (version === '') {
     throw badInput(
@@ -116,9 +125,8 @@ async function namedPin(repository: GitRepository, snapshot: PlatformSnapshot, n
     );
   }
   const alias = findModule(snapshot.modules, module)?.alias ?? module;
-  const versions = await findVersions(repository, snapshot, alias);
-  if (versions.places.size === 0) throw unknownModule(module, [...snapshot.modules.keys()]);
-  return { alias, entry: (await resolveVersion(repository, snapshot, versions, version)).entry };
+  const { entry } = await resolveAnywhere(repository, snapshot, alias, version, packages);
+  return { alias, entry };
 }
 
 function ringLock(snapshot: PlatformSnapshot, name: string): Lock {
@@ -170,6 +178,7 @@ function pairsOf(from: Lock | undefined, to: Lock | undefined, ring: string): Pi
 async function differences(
   repository: GitRepository,
   pairs: readonly PinPair[],
+  packages: Pick<PackageSource, 'read'>,
 ): Promise<ComparedPin[]> {
   const grouped = new Map<string, PinPair[]>();
   for (const pair of pairs) {
@@ -181,8 +190,8 @@ async function differences(
       const [pair] = group;
       if (pair === undefined) return [];
       const [from, to] = await Promise.all([
-        side(objects, pair.alias, pair.from),
-        side(objects, pair.alias, pair.to),
+        side(objects, pair.alias, pair.from, packages),
+        side(objects, pair.alias, pair.to, packages),
       ]);
       const rings = group.flatMap(({ ring }) => ring ?? []);
       return [{ ...moduleDifference(pair.alias, from, to), rings }];
@@ -196,9 +205,14 @@ async function side(
   objects: ObjectBatch,
   alias: string,
   entry: LockEntry | undefined,
+  packages: Pick<PackageSource, 'read'>,
 ): Promise<ComparedModule | undefined> {
   if (entry === undefined) return undefined;
-  const { tree, directory, version, sha256 } = entry;
+  const { tree, directory, version, sha256, artifact } = entry;
+  if (tree === null && artifact !== null) {
+    const { manifest, changelog, files } = await packages.read(alias, version, artifact);
+    return { version, sha256, manifest, changelog, files };
+  }
   try {
     const path = modulePath(directory ?? alias);
     const module = tree === null ? undefined : await readModuleFiles(objects, { tree, path });

@@ -26,7 +26,8 @@ export interface VersionPlace {
 export interface ResolvedVersion {
   readonly entry: LockEntry;
   readonly manifest: ModuleManifest;
-  readonly commit: string;
+  /** Undefined for a package: git does not have it. */
+  readonly commit: string | undefined;
   /** Whether no deploy branch and no tag keeps its tree on the server. */
   readonly needsTag: boolean;
 }
@@ -140,12 +141,16 @@ async function releasedEntry(
   }
 }
 
+export function entryIn(text: string, ring: string, alias: string): LockEntry | undefined {
+  return entriesIn(text, ring).get(alias);
+}
+
 /** A lock that cannot be read, as in the middle of a merge, knows nothing. */
-function entryIn(text: string, ring: string, alias: string): LockEntry | undefined {
+export function entriesIn(text: string, ring: string): ReadonlyMap<string, LockEntry> {
   try {
-    return parseLock(text, ring).modules.get(alias);
+    return parseLock(text, ring).modules;
   } catch (error) {
-    if (error instanceof RinglockError) return undefined;
+    if (error instanceof RinglockError) return new Map();
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { badInput, type RinglockError, refused } from '../errors.ts';
 import { dependencyOrder, type GraphModule } from '../repo/graph.ts';
 import { type Lock, type LockEntry, parseLock, samePin, versionDirection } from '../repo/lock.ts';
-import { lockFile, ringFile } from '../repo/names.ts';
+import { isAlias, lockFile, ringFile } from '../repo/names.ts';
 import {
   type NewPin,
   type PinCommand,
@@ -13,9 +13,10 @@ import {
 import { type Ring, type RingFile, withHold } from '../repo/ring.ts';
 import type { GitRepository } from './git-command.ts';
 import { requireRing } from './manifest-files.ts';
-import { findVersions, type ResolvedVersion, resolveVersion } from './module-versions.ts';
+import type { OpenPackages, PackageSource } from './package-source.ts';
 import { readPinnedModules } from './pinned-modules.ts';
 import { graphModuleOf, type PlatformSnapshot } from './platform-snapshot.ts';
+import { resolveAnywhere } from './resolve-version.ts';
 import { findModule, unknownModule } from './ring-selection.ts';
 import { readRingVersions, versionBefore } from './ring-versions.ts';
 import { pinnedGraph } from './verify-ring.ts';
@@ -34,8 +35,8 @@ export interface PinRequest {
   /** For the hold that a rollback of a tracking ring is. */
   readonly reason: string;
   readonly now: Date;
-  /** Versions of a module that registries have. */
-  readonly registryVersions: (alias: string) => Promise<readonly string[]>;
+  /** Versions that git does not have. */
+  readonly openPackages: OpenPackages;
 }
 
 export interface PinnedChange {
@@ -58,11 +59,11 @@ export interface PinPlan {
 }
 
 /**
- * Decides what an install, upgrade or rollback makes of a ring's lock: each new entry is read from git
- * and verified, and the lock has to run as a whole.
+ * Decides what an install, upgrade or rollback makes of a ring's lock: each new entry is read from git,
+ * else from a registry, and verified, and the lock has to run as a whole.
  *
  * @throws RinglockError `unknown-ring`, `unknown-module`, `unknown-version`, `ambiguous-version`,
- *   `tracking-ring`, `held`, `incompatible-lock`, `no-version-before`, and what refuseWrongCommand() throws
+ *   `tracking-ring`, `held`, `incompatible-lock`, `no-version-before`, and what refuseWrongCommand() and resolveAnywhere() throw
  */
 export async function planPins(
   repository: GitRepository,
@@ -77,7 +78,9 @@ export async function planPins(
       hint: `Write it with \`ringlock lock --ring ${ring.name}\`.`,
     });
   }
-  const context = { repository, snapshot, ring, lock: parseLock(text, ring.name), request };
+  const packages = request.openPackages(snapshot);
+  const lock = parseLock(text, ring.name);
+  const context = { repository, snapshot, ring, lock, request, packages };
   if (ring.tracking && request.command !== 'rollback') throw trackingRing(ring);
   const found =
     request.module === undefined
@@ -99,6 +102,7 @@ interface Context {
   readonly ring: Ring;
   readonly lock: Lock;
   readonly request: PinRequest;
+  readonly packages: PackageSource;
 }
 
 interface Found {
@@ -127,7 +131,7 @@ function trackingRing({ name, branch }: Ring): RinglockError {
   );
 }
 
-function aliasOf({ snapshot, lock }: Context, name: string): string {
+function aliasOf({ snapshot, lock, request }: Context, name: string): string {
   if (lock.modules.has(name)) return name;
   const module = findModule(snapshot.modules, name);
   if (module !== undefined) return module.alias;
@@ -136,11 +140,13 @@ function aliasOf({ snapshot, lock }: Context, name: string): string {
       return alias;
     }
   }
+  // A registry may have it.
+  if (request.command === 'install' && isAlias(name)) return name;
   throw unknownModule(name, [...new Set([...snapshot.modules.keys(), ...lock.modules.keys()])]);
 }
 
 async function oneModule(context: Context, name: string): Promise<Found> {
-  const { repository, snapshot, ring, lock, request } = context;
+  const { repository, snapshot, ring, lock, request, packages } = context;
   const alias = aliasOf(context, name);
   const present = lock.modules.get(alias);
   const where = { place: lockFile(ring.name), option: `--ring ${ring.name}` };
@@ -149,20 +155,17 @@ async function oneModule(context: Context, name: string): Promise<Found> {
   const wanted = request.version ?? beforeOf(alias, present, history, ring).version;
   refuseWrongCommand(request.command, alias, present?.version, wanted, where);
   const before = history.findLast((entry) => entry?.version === wanted);
-  const resolved = await fromGit(context, alias, wanted);
+  const resolved = await resolveAnywhere(repository, snapshot, alias, wanted, packages);
   // The entry as it was: also its artifact and release time come back.
   const entry = before !== undefined && samePin(before, resolved.entry) ? before : resolved.entry;
   return {
     pins: [{ alias, entry, module: graphModuleOf(resolved) }],
-    tags: new Map(resolved.needsTag ? [[`${alias}@${wanted}`, resolved.commit]] : []),
+    tags: new Map(
+      resolved.needsTag && resolved.commit !== undefined
+        ? [[`${alias}@${wanted}`, resolved.commit]]
+        : [],
+    ),
   };
-
-  async function fromGit(_: Context, module: string, version: string): Promise<ResolvedVersion> {
-    const versions = await findVersions(repository, snapshot, module);
-    const isHere = versions.places.has(version);
-    const elsewhere = isHere ? [] : await request.registryVersions(module);
-    return resolveVersion(repository, snapshot, versions, version, elsewhere);
-  }
 }
 
 function beforeOf(
@@ -184,7 +187,7 @@ function beforeOf(
 }
 
 /** A whole lock: what the ring promotes from has, where that is newer. */
-async function wholeLock({ repository, snapshot, ring, lock }: Context): Promise<Found> {
+async function wholeLock({ repository, snapshot, ring, lock, packages }: Context): Promise<Found> {
   const from = ring.promotesFrom;
   const text = from === undefined ? undefined : snapshot.lockTexts.get(from);
   if (from === undefined || text === undefined) {
@@ -204,7 +207,7 @@ async function wholeLock({ repository, snapshot, ring, lock }: Context): Promise
     return versionDirection(before.version, entry.version) === 'up';
   });
   const wanted = { ...source, modules: new Map(newer) };
-  const read = await readPinnedModules(repository, wanted, snapshot.settings.maxFiles);
+  const read = await readPinnedModules(repository, wanted, snapshot.settings.maxFiles, packages);
   const pins = newer.map(([alias, entry]) => {
     const module = read.get(alias);
     if (module?.problem !== undefined) throw module.problem;
@@ -216,8 +219,8 @@ async function wholeLock({ repository, snapshot, ring, lock }: Context): Promise
 
 /** The lock as a whole has to run: on a tracking ring with what modules/ has. */
 async function refuseBroken(context: Context, pins: readonly NewPin[]): Promise<void> {
-  const { repository, snapshot, lock, request } = context;
-  const read = await readPinnedModules(repository, lock, snapshot.settings.maxFiles);
+  const { repository, snapshot, lock, request, packages } = context;
+  const read = await readPinnedModules(repository, lock, snapshot.settings.maxFiles, packages);
   const graph = pinnedGraph(read);
   // A module whose tree cannot be read still is there at its version.
   for (const [alias, { version }] of lock.modules) {

@@ -10,6 +10,7 @@ import {
   requireRing,
   writeManifestFile,
 } from './manifest-files.ts';
+import type { OpenPackages } from './package-source.ts';
 import { type PinnedModule, readPinnedModules } from './pinned-modules.ts';
 
 export interface PromotedModule extends Promotion {
@@ -30,7 +31,7 @@ export async function promoteModule(
   alias: string,
   fromRing: string,
   toRing: string,
-  options: { readonly write: boolean },
+  options: { readonly write: boolean; readonly openPackages: OpenPackages },
 ): Promise<PromotedModule> {
   const files = await readManifestFiles(repository);
   requireRing(files, fromRing);
@@ -38,11 +39,12 @@ export async function promoteModule(
   const from = requireLock(files, fromRing).lock;
   const { lock: to, text } = requireLock(files, toRing);
   const { maxFiles } = files.settings;
+  const packages = options.openPackages({ settings: files.settings });
   const entry = from.modules.get(alias);
   const source = { ...from, modules: new Map(entry === undefined ? [] : [[alias, entry]]) };
   const [read, target] = await Promise.all([
-    readPinnedModules(repository, source, maxFiles),
-    readPinnedModules(repository, to, maxFiles),
+    readPinnedModules(repository, source, maxFiles, packages),
+    readPinnedModules(repository, to, maxFiles, packages),
   ]);
   const promotion = promote({
     alias,

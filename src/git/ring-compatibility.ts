@@ -2,6 +2,7 @@ import { findCycles, findIncompatibilities, type GraphModules } from '../repo/gr
 import { parseLock } from '../repo/lock.ts';
 import type { GitRepository } from './git-command.ts';
 import { requireRing } from './manifest-files.ts';
+import type { OpenPackages } from './package-source.ts';
 import { readPinnedModules } from './pinned-modules.ts';
 import { graphModuleOf, type PlatformSnapshot } from './platform-snapshot.ts';
 import { pinnedGraph } from './verify-ring.ts';
@@ -34,6 +35,7 @@ export async function readCompatibility(
   repository: GitRepository,
   snapshot: PlatformSnapshot,
   ringName: string | undefined,
+  openPackages: OpenPackages,
 ): Promise<Compatibility> {
   const ring = ringName === undefined ? undefined : requireRing(snapshot, ringName).ring;
   if (ring === undefined || (ring.tracking && ring.holds.size === 0)) {
@@ -43,7 +45,8 @@ export async function readCompatibility(
     return judge(new Map(graph), snapshot.platform, new Map());
   }
   const lock = parseLock(snapshot.lockTexts.get(ring.name) ?? emptyLock(snapshot), ring.name);
-  const pinned = await readPinnedModules(repository, lock, snapshot.settings.maxFiles);
+  const { maxFiles } = snapshot.settings;
+  const pinned = await readPinnedModules(repository, lock, maxFiles, openPackages(snapshot));
   const unread = [...pinned].flatMap(([alias, { manifest, problem }]) => {
     const version = lock.modules.get(alias)?.version;
     if (manifest !== undefined || version === undefined) return [];

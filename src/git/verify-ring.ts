@@ -6,6 +6,7 @@ import { findDeployRefs } from './deploy-branch.ts';
 import type { GitRepository } from './git-command.ts';
 import { requireRing } from './manifest-files.ts';
 import { withObjects } from './object-batch.ts';
+import type { OpenPackages } from './package-source.ts';
 import { type PinnedModule, readPinnedModules } from './pinned-modules.ts';
 import { graphModuleOf, type PlatformSnapshot } from './platform-snapshot.ts';
 import { commitsWithTrees, wantedTree } from './tree-history.ts';
@@ -28,7 +29,8 @@ export interface RingVerification {
 
 /**
  * A tracking ring: whether its lock is what `modules/` says. A pinned ring: whether each entry's
- * tree is in git, stays there, and has the bytes, version and alias that the lock says. Both:
+ * tree is in git, stays there, and has the bytes, version and alias that the lock says (its package,
+ * where the entry names no tree). Both:
  * whether the modules run together on the ring's platform.
  *
  * @param snapshot read without the digest cache, since this is what finds a wrong one
@@ -38,17 +40,19 @@ export async function verifyRing(
   repository: GitRepository,
   snapshot: PlatformSnapshot,
   name: string,
+  openPackages: OpenPackages,
 ): Promise<RingVerification> {
   const { ring } = requireRing(snapshot, name);
   return ring.tracking
-    ? verifyTracking(repository, snapshot, ring)
-    : verifyPinned(repository, snapshot, ring);
+    ? verifyTracking(repository, snapshot, ring, openPackages)
+    : verifyPinned(repository, snapshot, ring, openPackages);
 }
 
 async function verifyTracking(
   repository: GitRepository,
   snapshot: PlatformSnapshot,
   { name, holds }: Ring,
+  openPackages: OpenPackages,
 ): Promise<RingVerification> {
   const [planned] = await planLocks(repository, snapshot, { ring: name });
   const differences = planned?.differences ?? [];
@@ -59,10 +63,8 @@ async function verifyTracking(
   }));
   if (planned !== undefined) {
     const held = [...planned.lock.modules].filter(([alias]) => holds.has(alias));
-    const pinned = await readPinned(repository, snapshot, {
-      ...planned.lock,
-      modules: new Map(held),
-    });
+    const heldLock = { ...planned.lock, modules: new Map(held) };
+    const pinned = await readPinned(repository, snapshot, heldLock, openPackages);
     const graph = new Map(
       [...snapshot.modules].map(([alias, module]) => [alias, graphModuleOf(module)]),
     );
@@ -76,6 +78,7 @@ async function verifyPinned(
   repository: GitRepository,
   snapshot: PlatformSnapshot,
   ring: Ring,
+  openPackages: OpenPackages,
 ): Promise<RingVerification> {
   const { name } = ring;
   const text = snapshot.lockTexts.get(name);
@@ -85,7 +88,7 @@ async function verifyPinned(
     return { ring: name, tracking: false, modules: 0, problems };
   }
   const lock = parseLock(text, name);
-  const pinned = await readPinned(repository, snapshot, lock);
+  const pinned = await readPinned(repository, snapshot, lock, openPackages);
   const problems = [
     ...entryProblems(pinned),
     ...(await unreachable(repository, snapshot, lock, pinned)),
@@ -94,8 +97,14 @@ async function verifyPinned(
   return { ring: name, tracking: false, modules: lock.modules.size, problems };
 }
 
-function readPinned(repository: GitRepository, { settings }: PlatformSnapshot, lock: Lock) {
-  return readPinnedModules(repository, lock, settings.maxFiles);
+function readPinned(
+  repository: GitRepository,
+  snapshot: PlatformSnapshot,
+  lock: Lock,
+  openPackages: OpenPackages,
+) {
+  const { maxFiles } = snapshot.settings;
+  return readPinnedModules(repository, lock, maxFiles, openPackages(snapshot));
 }
 
 type PinnedModules = ReadonlyMap<string, PinnedModule>;

@@ -1,12 +1,15 @@
 import { RinglockError, refused } from '../errors.ts';
 import { findRepository } from '../git/git-command.ts';
-import { findVersions, resolveVersion } from '../git/module-versions.ts';
+import { findVersions } from '../git/module-versions.ts';
+import type { OpenPackages } from '../git/package-source.ts';
 import { readPinnedModules } from '../git/pinned-modules.ts';
 import { graphModuleOf, readPlatform } from '../git/platform-snapshot.ts';
+import { resolveAnywhere } from '../git/resolve-version.ts';
 import { findModule, unknownModule } from '../git/ring-selection.ts';
 import { commitTree } from '../git/tree-snapshot.ts';
 import { pinnedGraph } from '../git/verify-ring.ts';
 import type { LockEntry } from '../repo/lock.ts';
+import { isAlias } from '../repo/names.ts';
 import {
   type PinCommand,
   refuseNewIncompatibilities,
@@ -32,11 +35,13 @@ export interface RootRequest {
   readonly version: string | undefined;
   /** A clone of the platform, where there is one: it has more versions than the root. */
   readonly cwd: string | undefined;
+  /** Versions that neither the root nor the clone has. */
+  readonly openPackages: OpenPackages;
 }
 
 /**
  * Chooses the entry that a root is to serve: of the versions that the root keeps, else of those in the clone
- * that the command runs in, where what it would break is refused before the root is touched.
+ * that the command runs in, else of those in its registries, where what it would break is refused before the root is touched.
  *
  * @throws RinglockError `nothing-served`, `unknown-module`, `unknown-version`, `version-not-retained`,
  *   `incompatible-lock`, `no-version-before`, and what refuseWrongCommand() throws
@@ -50,7 +55,7 @@ export async function chooseForRoot(request: RootRequest): Promise<RootChoice> {
     });
   }
   const clone = request.cwd === undefined ? undefined : await openClone(request.cwd);
-  const alias = aliasOf(current, clone?.snapshot, request.module);
+  const alias = aliasOf(current, clone?.snapshot, request);
   const from = current.lock.modules.get(alias)?.version;
   const retained = await retainedEntries(root, alias);
   const wanted = request.version ?? (from && (await versionBeforeOnRoot(root, alias, from)));
@@ -70,7 +75,8 @@ export async function chooseForRoot(request: RootRequest): Promise<RootChoice> {
       hint: `${kept} For any other run it in a clone of the platform (-C DIR).`,
     });
   }
-  return { alias, from, entry: await fromClone(clone, current, alias, wanted, entry) };
+  const wantedVersion = { alias, version: wanted, retained: entry };
+  return { alias, from, entry: await fromClone(clone, current, wantedVersion, request) };
 }
 
 interface Clone {
@@ -94,28 +100,39 @@ async function openClone(cwd: string): Promise<Clone | undefined> {
 function aliasOf(
   { lock }: Generation,
   snapshot: Clone['snapshot'] | undefined,
-  name: string,
+  { command, module: name }: RootRequest,
 ): string {
   for (const [alias, { directory }] of lock.modules) {
     if (alias === name || directory === name) return alias;
   }
   const module = snapshot && findModule(snapshot.modules, name);
   if (module !== undefined) return module.alias;
+  // A registry may have it.
+  if (snapshot !== undefined && command === 'install' && isAlias(name)) return name;
   throw unknownModule(name, [...lock.modules.keys()]);
 }
 
 async function fromClone(
   { repository, snapshot }: Clone,
   { lock }: Generation,
-  alias: string,
-  version: string,
-  retained: LockEntry | undefined,
+  {
+    alias,
+    version,
+    retained,
+  }: {
+    readonly alias: string;
+    readonly version: string;
+    readonly retained: LockEntry | undefined;
+  },
+  { openPackages }: RootRequest,
 ): Promise<LockEntry> {
   const versions = await findVersions(repository, snapshot, alias);
   if (retained !== undefined && !versions.places.has(version)) return retained;
-  const resolved = await resolveVersion(repository, snapshot, versions, version);
+  const packages = openPackages(snapshot);
+  const resolved = await resolveAnywhere(repository, snapshot, alias, version, packages);
   if (retained !== undefined && retained.sha256 !== resolved.entry.sha256) return retained;
-  const graph = pinnedGraph(await readPinnedModules(repository, lock, snapshot.settings.maxFiles));
+  const { maxFiles } = snapshot.settings;
+  const graph = pinnedGraph(await readPinnedModules(repository, lock, maxFiles, packages));
   for (const [other, entry] of lock.modules) {
     if (graph.has(other)) continue;
     graph.set(other, { version: entry.version, platformRange: undefined, dependencies: new Map() });
