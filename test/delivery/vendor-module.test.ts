@@ -93,11 +93,6 @@ async function walk(t: TestContext, kind: string, url: string, environment: Node
 }
 
 describe('a module that only a registry has', { concurrency: 2 }, () => {
-  it('is installed, served, upgraded, compared and rolled back from a directory', async (t) => {
-    const url = temporaryDirectory(t, 'registry');
-    await walk(t, 'directory', url, { RINGLOCK_MODULE_PLACES: `file://${url}` });
-  });
-
   it('is installed, served, upgraded, compared and rolled back from docker-registry', {
     skip: dockerRegistryMissing() ?? false,
   }, async (t) => {
