@@ -38,7 +38,7 @@ describe('a disk whose calls fail', { concurrency: 2 }, () => {
   ] as const) {
     it(`ends in the old or the new generation, whichever call fails with ${code}`, async (t) => {
       assert.ok(changingCalls > 60, `a pass makes ${changingCalls} changing calls`);
-      const samples = 5;
+      const samples = 4;
       const seen = { old: 0, new: 0 };
       for (let sample = 0; sample < samples; sample++) {
         // From anywhere in its stride, so that every run looks at other calls.
@@ -62,7 +62,7 @@ describe('a disk whose calls fail', { concurrency: 2 }, () => {
 
   it('takes packs that cannot be listed for no packs that are lost', async (t) => {
     let failed = 0;
-    for (let from = 1; from <= 6; from++) {
+    for (let from = 1; from <= 4; from++) {
       const root = made.copy(t);
       const counter = join(root, '../calls');
       const matching = 'readdir .*/repo\\.git/objects/pack$';
