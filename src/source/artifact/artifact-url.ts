@@ -25,7 +25,7 @@ export function parseArtifactUrl(text: string): URL {
 }
 
 /** @throws RinglockError `insecure-url` */
-export function requireSecure(url: URL): void {
+function requireSecure(url: URL): void {
   if (url.protocol !== 'http:' || isLoopback(url.hostname)) return;
   throw badInput(
     'insecure-url',
