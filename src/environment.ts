@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { badInput, environmentFailed } from './errors.ts';
 import { registerSecret, registerUrl } from './redaction.ts';
+import { isSameOrigin } from './wire/same-origin.ts';
 
 /**
  * Has redact() hide every secret that an environment holds, by names that say so and in URLs, and that
@@ -54,4 +55,25 @@ export async function readSecret(
       },
     );
   }
+}
+
+/** The same without blanks around it, which no token has. @throws RinglockError as readSecret() */
+export async function readToken(
+  name: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<string | undefined> {
+  return (await readSecret(name, environment))?.trim() || undefined;
+}
+
+/**
+ * The token of a GitLab CI job, for its own server alone: every job says which that is.
+ *
+ * @throws RinglockError as readSecret()
+ */
+export async function readJobToken(
+  url: URL,
+  environment: NodeJS.ProcessEnv,
+): Promise<string | undefined> {
+  const isItsOwn = isSameOrigin(url, environment['CI_SERVER_URL']);
+  return isItsOwn ? readToken('CI_JOB_TOKEN', environment) : undefined;
 }

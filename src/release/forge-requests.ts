@@ -1,4 +1,3 @@
-import { readSecret } from '../environment.ts';
 import { RinglockError } from '../errors.ts';
 import {
   jsonBody,
@@ -38,14 +37,6 @@ export interface ForgeCredentials {
 }
 
 export const releaseToken = 'RINGLOCK_RELEASE_TOKEN';
-
-/** @throws RinglockError `secret-given-twice`, `secret-unreadable` */
-export async function forgeSecret(
-  name: string,
-  environment: NodeJS.ProcessEnv,
-): Promise<string | undefined> {
-  return (await readSecret(name, environment))?.trim() || undefined;
-}
 
 /**
  * Asks a forge, patiently.

@@ -1,10 +1,10 @@
+import { readToken } from '../environment.ts';
 import type { ReleaseSettings } from '../repo/registry-settings.ts';
 import {
   askForge,
   type ForgeAccess,
   type ForgeCredentials,
   type ForgeRequest,
-  forgeSecret,
   releaseToken,
 } from './forge-requests.ts';
 import {
@@ -74,13 +74,13 @@ function linkList(links: readonly ReleaseLink[]): string {
 }
 
 async function credentials(url: URL, environment: NodeJS.ProcessEnv): Promise<ForgeCredentials> {
-  const own = await forgeSecret(releaseToken, environment);
+  const own = await readToken(releaseToken, environment);
   const scope = '"Contents", read and write';
   if (own !== undefined) {
     const hint = `${releaseToken} is wrong, has expired, or may not write to the repository (${scope}).`;
     return bearer(own, releaseToken, hint);
   }
-  const actions = await forgeSecret('GITHUB_TOKEN', environment);
+  const actions = await readToken('GITHUB_TOKEN', environment);
   const api = environment['GITHUB_API_URL'] || 'https://api.github.com';
   if (actions !== undefined && new URL(api).origin === url.origin) {
     const hint = `Give the job \`permissions: contents: write\`, or set ${releaseToken}.`;

@@ -1,3 +1,4 @@
+import { readJobToken, readToken } from '../environment.ts';
 import { environmentFailed } from '../errors.ts';
 import { redactLine } from '../redaction.ts';
 import type { ReleaseSettings } from '../repo/registry-settings.ts';
@@ -7,7 +8,6 @@ import {
   type ForgeAnswer,
   type ForgeCredentials,
   type ForgeRequest,
-  forgeSecret,
   releaseToken,
 } from './forge-requests.ts';
 import {
@@ -91,14 +91,13 @@ function missingLinks(links: readonly ReleaseLink[], { value }: ForgeAnswer): Re
 }
 
 async function credentials(url: URL, environment: NodeJS.ProcessEnv): Promise<ForgeCredentials> {
-  const token = await forgeSecret(releaseToken, environment);
+  const token = await readToken(releaseToken, environment);
   if (token !== undefined) {
     const hint = `${releaseToken} is wrong, has expired, or lacks the scope api and the role Developer.`;
     return { headers: { 'private-token': token }, source: releaseToken, hint };
   }
-  const job = await forgeSecret('CI_JOB_TOKEN', environment);
-  const server = environment['CI_SERVER_URL'];
-  if (job !== undefined && (!server || new URL(server).origin === url.origin)) {
+  const job = await readJobToken(url, environment);
+  if (job !== undefined) {
     const hint = `CI_JOB_TOKEN makes releases in its own project only; for another set ${releaseToken} to a token with the scope api.`;
     return { headers: { 'job-token': job }, source: 'CI_JOB_TOKEN', hint };
   }

@@ -280,6 +280,7 @@ test('in CI the forge’s own token makes the entry, and goes to no other forge'
   assert.equal(github.releases.length, 1);
   for (const [settings, environment] of [
     [on('gitlab', gitlab.url), { ...job, CI_SERVER_URL: 'https://gitlab.example.com' }],
+    [on('gitlab', gitlab.url), { CI_JOB_TOKEN: forgeToken }],
     [on('github', github.url), { GITHUB_TOKEN: forgeToken }],
   ] as const) {
     const error = await errorOf(release(platform, settings, environment));

@@ -6,6 +6,7 @@ import { redactUrl } from '../../redaction.ts';
 import type { LockArtifact } from '../../repo/lock.ts';
 import { isAbsent } from '../../store/disk-error.ts';
 import type { Connections } from '../../wire/connections.ts';
+import { isSameOrigin } from '../../wire/same-origin.ts';
 import { RegistryHttp, type RegistryRequest } from '../registry/registry-http.ts';
 import { resumableDownload } from '../registry/resumable-download.ts';
 import type { ReadArtifact } from './artifact-source.ts';
@@ -43,10 +44,7 @@ async function requestFor(
   { registryUrl, token }: UrlOptions,
   signal: AbortSignal,
 ): Promise<RegistryRequest> {
-  const isRegistrys =
-    registryUrl !== undefined &&
-    URL.canParse(registryUrl) &&
-    new URL(registryUrl).origin === url.origin;
+  const isRegistrys = isSameOrigin(url, registryUrl);
   const own = isRegistrys ? await token() : undefined;
   return {
     ...{ method: 'GET', url, signal },

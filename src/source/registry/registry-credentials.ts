@@ -1,4 +1,5 @@
-import { readSecret } from '../../environment.ts';
+import { readJobToken, readToken } from '../../environment.ts';
+import { isSameOrigin } from '../../wire/same-origin.ts';
 
 /** What a registry is asked with. */
 export interface RegistryCredentials {
@@ -35,10 +36,10 @@ export async function registryCredentials(
   environment: NodeJS.ProcessEnv,
   mustBeBound = false,
 ): Promise<RegistryCredentials> {
-  const token = await secret(tokenVariable, environment);
+  const token = await readToken(tokenVariable, environment);
   const urlVariable = tokenVariable.replace(/_TOKEN$/, '_URL');
   const bound = environment[urlVariable];
-  const isItsOwn = bound ? isAt(url, bound) : !mustBeBound;
+  const isItsOwn = bound ? isSameOrigin(url, bound) : !mustBeBound;
   if (token !== undefined && isItsOwn) {
     const user = environment[tokenVariable.replace(/_TOKEN$/, '_USER')] || undefined;
     return { token, user, isJobToken: false, source: tokenVariable };
@@ -56,25 +57,13 @@ async function jobCredentials(
   url: URL,
   environment: NodeJS.ProcessEnv,
 ): Promise<RegistryCredentials | undefined> {
-  const job = await secret('CI_JOB_TOKEN', environment);
-  const server = environment['CI_SERVER_URL'];
-  // Every job of GitLab's says which server it is of: without that it is nobody's token.
-  if (job !== undefined && server && isAt(url, server)) {
+  const job = await readJobToken(url, environment);
+  if (job !== undefined) {
     return { token: job, user: 'gitlab-ci-token', isJobToken: true, source: 'CI_JOB_TOKEN' };
   }
   // GitLab's container registry may be another host; it takes these for as long as the job runs.
-  const password = await secret('CI_REGISTRY_PASSWORD', environment);
+  const password = await readToken('CI_REGISTRY_PASSWORD', environment);
   if (password === undefined || url.host !== environment['CI_REGISTRY']) return undefined;
   const user = environment['CI_REGISTRY_USER'] || 'gitlab-ci-token';
   return { token: password, user, isJobToken: false, source: 'CI_REGISTRY_PASSWORD' };
-}
-
-async function secret(name: string, environment: NodeJS.ProcessEnv): Promise<string | undefined> {
-  return (await readSecret(name, environment))?.trim() || undefined;
-}
-
-/** Where no server is named, any will do. */
-function isAt(url: URL, server: string | undefined): boolean {
-  if (!server) return true;
-  return URL.canParse(server) && new URL(server).origin === url.origin;
 }
