@@ -7,6 +7,7 @@ import {
   compareVersions,
 } from '../git/compare-modules.ts';
 import { findRepository, type GitRepository } from '../git/git-command.ts';
+import type { PackageSource } from '../git/package-source.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { code, differenceLines, differenceMarkdown } from '../repo/difference-text.ts';
@@ -58,6 +59,7 @@ export class DiffCommand extends BaseCommand {
   async #compare(repository: GitRepository): Promise<Comparison> {
     const [first = '', second] = this.sides;
     const [ring, other] = this.rings;
+    const readSnapshot = async () => readPlatform(repository, await workTree(repository));
     const range = /^(.*?)\.\.(.*)$/.exec(first);
     if (
       this.sides.length === 1 &&
@@ -65,14 +67,16 @@ export class DiffCommand extends BaseCommand {
       this.rings.length <= 1 &&
       !range[2]?.startsWith('.')
     ) {
+      // Two commits are compared whatever the work tree is like, unless they pin packages.
+      let opened: Promise<PackageSource> | undefined;
       return compareCommits(repository, range[1] || 'HEAD', range[2] || 'HEAD', ring, {
         read: async (...asked) => {
-          const snapshot = await readPlatform(repository, await workTree(repository));
-          return openPackages(snapshot).read(...asked);
+          opened ??= readSnapshot().then((snapshot) => openPackages(snapshot));
+          return (await opened).read(...asked);
         },
       });
     }
-    const snapshot = await readPlatform(repository, await workTree(repository));
+    const snapshot = await readSnapshot();
     if (
       this.sides.length === 0 &&
       ring !== undefined &&
