@@ -10,7 +10,7 @@ import { benchLock } from './lock.ts';
 import { benchMemory } from './memory.ts';
 import { benchPackage } from './package.ts';
 import { benchPlan } from './plan.ts';
-import { benchSplit } from './split.ts';
+import { benchLargeSplit, benchSplit } from './split.ts';
 import { benchStart } from './start.ts';
 import type { BenchRow } from './support/measure.ts';
 import { makePlatformRepository } from './support/platform-repository.ts';
@@ -26,6 +26,7 @@ const benches: Readonly<Record<string, (repository: string) => Promise<BenchRow[
   converge: benchConverge,
   memory: benchMemory,
   split: benchSplit,
+  'split-large': benchLargeSplit,
 };
 
 const wanted = process.argv.slice(2);

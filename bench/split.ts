@@ -1,8 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type BenchRow, cliPath, medianMs, ringlock, run, timeRow } from './support/measure.ts';
-import { benchEnvironment, moduleName } from './support/platform-repository.ts';
+import {
+  benchEnvironment,
+  makePlatformRepository,
+  moduleName,
+} from './support/platform-repository.ts';
 
 /**
  * Every module split by `ringlock split`, against one module split by `git subtree split`.
@@ -39,6 +43,14 @@ export async function benchSplit(repository: string): Promise<BenchRow[]> {
       target: '',
     },
   ];
+}
+
+/** The same of a history as long as a large platform's: git takes minutes for its one module. */
+export async function benchLargeSplit(repository: string): Promise<BenchRow[]> {
+  const large = join(dirname(repository), 'long-history');
+  const shape = { modules: 61, files: 10_000, commits: 22_815, bytes: 2_000 };
+  await makePlatformRepository(large, shape);
+  return benchSplit(large);
 }
 
 /** The most that one run without a cache holds, in kilobytes. */
