@@ -7,14 +7,14 @@ import { temporaryDirectory } from './support/temporary.ts';
 
 const root = join(import.meta.dirname, '..');
 
-/** A violation of each rule of .dependency-cruiser.cjs: the file that breaks it and what it says. */
+/** A violation of each rule of .dependency-cruiser.cjs: the file that breaks it first, and what it says. */
 const violations: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'pure-rooms-stay-pure': {
     'src/repo/planted.ts': "import { readFileSync } from 'node:fs';\nreadFileSync('VERSION');\n",
   },
   'pure-rooms-import-only-pure-rooms': {
-    'src/plan/planted.ts': "import '../audit/planted.ts';\n",
-    'src/audit/planted.ts': 'export const planted = 1;\n',
+    'src/plan/planted.ts': "import '../audit/planted-target.ts';\n",
+    'src/audit/planted-target.ts': 'export const planted = 1;\n',
   },
   'pure-rooms-use-pure-packages': {
     'src/digest/planted.ts': "import pg from 'pg';\nnew pg.Client();\n",
@@ -23,27 +23,22 @@ const violations: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'src/store/planted.ts': "import '../commands/base.ts';\n",
   },
   'commands-import-no-command': {
-    'src/commands/planted.ts': "import './other-planted.ts';\n",
-    'src/commands/other-planted.ts': 'export const planted = 1;\n',
+    'src/commands/planted.ts': "import './planted-target.ts';\n",
+    'src/commands/planted-target.ts': 'export const planted = 1;\n',
   },
   'data-flows-one-way': {
-    'src/source/planted.ts': "import '../reconcile/planted.ts';\n",
-    'src/reconcile/planted.ts': 'export const planted = 1;\n',
+    'src/source/planted.ts': "import '../reconcile/planted-target.ts';\n",
+    'src/reconcile/planted-target.ts': 'export const planted = 1;\n',
   },
   'telling-asks-nothing-of-the-loop': {
-    'src/outward/planted.ts': "import '../reconcile/planted.ts';\n",
-    'src/reconcile/planted.ts': 'export const planted = 1;\n',
+    'src/outward/planted.ts': "import '../reconcile/planted-target.ts';\n",
+    'src/reconcile/planted-target.ts': 'export const planted = 1;\n',
   },
   'no-cycles': {
-    'src/store/planted.ts': "import './other-planted.ts';\nexport const planted = 1;\n",
-    'src/store/other-planted.ts': "import './planted.ts';\nexport const planted = 1;\n",
+    'src/store/planted-a.ts': "import './planted-b.ts';\nexport const planted = 1;\n",
+    'src/store/planted-b.ts': "import './planted-a.ts';\nexport const planted = 1;\n",
   },
 };
-
-test('the sources keep every import rule', () => {
-  const { status, output } = checkImports(root);
-  assert.equal(status, 0, output);
-});
 
 test('a violation is planted for every rule there is', async () => {
   const { default: config } = await import('../.dependency-cruiser.cjs' as string);
@@ -51,14 +46,18 @@ test('a violation is planted for every rule there is', async () => {
   assert.deepEqual(Object.keys(violations), names);
 });
 
-for (const [rule, files] of Object.entries(violations)) {
-  test(`a planted violation of ${rule} fails the check with its name`, (t) => {
-    const { status, output } = checkImports(copyWith(t, files));
-    assert.notEqual(status, 0, output);
-    const broken = [...output.matchAll(/error ([a-z-]+):/g)].map((match) => match[1]);
-    assert.deepEqual([...new Set(broken)], [rule], output);
-  });
-}
+test('the check names each planted violation by its rule, and nothing else in the sources', (t) => {
+  const { status, output } = checkImports(
+    copyWith(t, Object.assign({}, ...Object.values(violations))),
+  );
+  assert.notEqual(status, 0, output);
+  const told = [...output.matchAll(/error ([a-z-]+): (\S+)/g)].map(([, rule, file]) => [
+    file,
+    rule,
+  ]);
+  const planted = Object.entries(violations).map(([rule, files]) => [Object.keys(files)[0], rule]);
+  assert.deepEqual(told.sort(), planted.sort(), output);
+});
 
 /** The sources and what the check needs, with files added. */
 function copyWith(t: TestContext, files: Readonly<Record<string, string>>): string {

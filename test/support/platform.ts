@@ -1,5 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { createRepository, gitEnvironment, openRepository, type Repository } from './repository.ts';
 import { temporaryDirectory } from './temporary.ts';
@@ -55,15 +58,40 @@ export const defaultModules: readonly ModuleFixture[] = [
 /** A platform with `VERSION` 2.0.0, the modules, ring files and right locks; committed on `main`. */
 export function createPlatform(t: TestContext, options: PlatformOptions = {}): Platform {
   const { rings = ['stable', 'edge', 'canary'], modules = defaultModules, commit = true } = options;
+  if (commit) return asPlatform(copyOfCommitted(t, rings, modules), rings);
   const repository = createRepository(t);
   repository.write(platformFiles(rings, modules));
-  if (commit) {
-    repository.git('add', '-A');
-    writeLocks(repository, rings);
-    repository.commit('Start the platform');
-  }
   return asPlatform(repository, rings);
 }
+
+/** The first of each kind is made with some thirty runs of git, the others are copies of it. */
+function copyOfCommitted(
+  t: TestContext,
+  rings: readonly string[],
+  modules: readonly ModuleFixture[],
+): Repository {
+  const kind = sha256(JSON.stringify([rings, modules]));
+  const path = temporaryDirectory(t, 'repo');
+  const made = committedPlatforms.get(kind);
+  if (made !== undefined) {
+    cpSync(made, path, { recursive: true });
+    const copy = openRepository(path);
+    copy.git('update-index', '-q', '--refresh');
+    return copy;
+  }
+  const template = mkdtempSync(join(tmpdir(), 'ringlock-test-template-'));
+  process.on('exit', () => rmSync(template, { recursive: true, force: true }));
+  execFileSync('git', ['init', '-q', '-b', 'main', template], { env: gitEnvironment });
+  const repository = openRepository(template);
+  repository.write(platformFiles(rings, modules));
+  repository.git('add', '-A');
+  writeLocks(repository, rings);
+  repository.commit('Start the platform');
+  committedPlatforms.set(kind, template);
+  return copyOfCommitted(t, rings, modules);
+}
+
+const committedPlatforms = new Map<string, string>();
 
 /** The same view of a clone or a linked worktree of a platform. */
 export function asPlatform(
