@@ -14,6 +14,7 @@ import { readJournal } from '../../src/audit/journal.ts';
 import { onEnd } from './cleanup.ts';
 import type { CliResult } from './cli.ts';
 import { deploy, filesLockedAt, filesServed, reconcileOnce, release } from './deploy.ts';
+import { passInProcess } from './in-process.ts';
 import { createPlatform } from './platform.ts';
 import { temporaryDirectory } from './temporary.ts';
 
@@ -101,8 +102,8 @@ export async function expectGoesOn(
   root: string,
   lost: readonly string[] = [],
 ): Promise<void> {
-  const { code, stderr } = await reconcileOnce({ repo: laterRepo, root });
-  assert.equal(code, 0, stderr);
+  const { code, status } = await passInProcess({ repo: laterRepo, root });
+  assert.equal(code, 0, JSON.stringify(status));
   assert.deepEqual(filesServed(root), files.later);
   const ids = new Set(await eventIds(root));
   assert.deepEqual(
