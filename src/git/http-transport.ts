@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import pRetry from 'p-retry';
-import { type Dispatcher, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { environmentFailed, RinglockError } from '../errors.ts';
 import { Connections } from '../wire/connections.ts';
 import { type Credentials, credentialsFor, parseRemoteAddress } from './credentials.ts';
@@ -146,7 +146,7 @@ export class HttpTransport implements Transport {
     const compressed = body !== undefined && body.length > largestUncompressedRequest;
     const send = () => {
       this.traffic.requests += 1;
-      return request(url, {
+      return way.request(url, {
         method,
         dispatcher: way.dispatcher,
         signal: this.#options.signal?.() ?? null,

@@ -1,5 +1,5 @@
 import type { LookupOptions } from 'node:dns';
-import { Agent, type Dispatcher, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { registerSecret } from '../redaction.ts';
 import { isLoopback } from '../wire/loopback.ts';
 
@@ -25,6 +25,8 @@ export async function callHttp<T>(
 ): Promise<T> {
   const { authorization, url } = withoutUserInformation(call.url);
   const local = url.hostname === 'localhost';
+  // Loaded for the first call: most pods call nobody.
+  const { Agent, request } = (await import('undici')).default;
   const dispatcher = new Agent({
     headersTimeout: 0,
     bodyTimeout: 0,

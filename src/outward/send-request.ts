@@ -1,4 +1,3 @@
-import { request as httpRequest } from 'undici';
 import { readLimited } from '../git/http-failures.ts';
 import { connectionReason } from '../lifecycle/handler-http.ts';
 import { redactLine, registerSecret } from '../redaction.ts';
@@ -22,8 +21,8 @@ export async function sendRequest(
   const limit = AbortSignal.timeout(attemptMs);
   for (const secret of secrets) registerSecret(secret);
   try {
-    const { dispatcher } = await connections.wayTo(new URL(url));
-    const response = await httpRequest(url, {
+    const { request, dispatcher } = await connections.wayTo(new URL(url));
+    const response = await request(url, {
       method: 'POST',
       dispatcher,
       headers: { 'user-agent': 'ringlock', ...headers },

@@ -1,5 +1,5 @@
 import type { SecureContext } from 'node:tls';
-import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { redactUrl } from '../redaction.ts';
 import { readCertificateAuthorities, trustAlso } from './certificate-authorities.ts';
 import { isLoopback } from './loopback.ts';
@@ -14,8 +14,13 @@ export interface ConnectionOptions {
   readonly environment: NodeJS.ProcessEnv;
 }
 
+/** undici takes longer to load than many a command to run: it is loaded for the first request. */
+const loadUndici = async () => (await import('undici')).default;
+type Undici = Awaited<ReturnType<typeof loadUndici>>;
+
 /** The way to one server. */
 export interface Way {
+  readonly request: Undici['request'];
   readonly dispatcher: Dispatcher;
   /** The proxy that is asked unless NO_PROXY names the server, for messages: without user info. */
   readonly proxy: string | undefined;
@@ -37,11 +42,13 @@ export class Connections {
    * @throws RinglockError `ca-file-unreadable`, `ca-file-invalid`, `invalid-proxy`
    */
   async wayTo(url: URL): Promise<Way> {
-    const { direct, proxied, proxies } = await this.#present();
+    const undici = await loadUndici();
+    const { request } = undici;
+    const { direct, proxied, proxies } = await this.#present(undici);
     const proxy = url.protocol === 'https:' ? proxies.https : proxies.http;
     if (proxy === undefined || isLoopback(url.hostname))
-      return { dispatcher: direct, proxy: undefined };
-    return { dispatcher: proxied, proxy: redactUrl(proxy) };
+      return { request, dispatcher: direct, proxy: undefined };
+    return { request, dispatcher: proxied, proxy: redactUrl(proxy) };
   }
 
   async close(): Promise<void> {
@@ -50,7 +57,7 @@ export class Connections {
     await Promise.all([made?.direct.destroy(), made?.proxied.destroy()]);
   }
 
-  async #present(): Promise<Made> {
+  async #present(undici: Undici): Promise<Made> {
     const { caFile, environment } = this.#options;
     const authorities = caFile === undefined ? [] : await readCertificateAuthorities(caFile);
     const proxies = await readProxies(environment);
@@ -58,13 +65,14 @@ export class Connections {
     if (this.#made?.key === key) return this.#made;
     const trust = authorities.length === 0 ? undefined : await trustAlso(authorities, environment);
     const before = this.#made;
-    this.#made = { key, proxies, ...this.#make(proxies, trust) };
+    this.#made = { key, proxies, ...this.#make(undici, proxies, trust) };
     // Their last requests may end; nobody waits for them.
     for (const old of [before?.direct, before?.proxied]) old?.close().catch(() => {});
     return this.#made;
   }
 
   #make(
+    { Agent, EnvHttpProxyAgent, Pool }: Undici,
     { http, https, except }: Proxies,
     secureContext: SecureContext | undefined,
   ): Pick<Made, 'direct' | 'proxied'> {

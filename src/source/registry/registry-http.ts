@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Dispatcher, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { environmentFailed, type RinglockError } from '../../errors.ts';
 import { redactUrl } from '../../redaction.ts';
 import type { Connections } from '../../wire/connections.ts';
@@ -118,7 +118,7 @@ export class RegistryHttp {
     const { method, headers, authorization, body, context, signal } = asked;
     const way = await this.#options.connections.wayTo(url);
     try {
-      const answer = await request(url, {
+      const answer = await way.request(url, {
         method: method as Dispatcher.HttpMethod,
         dispatcher: way.dispatcher,
         signal: signal ?? null,
