@@ -13,6 +13,7 @@ import { restrictedViolations } from './support/kubernetes/restricted.ts';
 import { typeProblems } from './support/kubernetes/types.ts';
 import {
   aliasProblems,
+  backendProblems,
   openPods,
   referenceProblems,
   resourceProblems,
@@ -183,6 +184,12 @@ test('selectors, ports, aliases and references that lead nowhere are found', { s
       'Service autocom-edge/redis',
       ({ spec }) => (spec.externalName = 'redis.autocom-edge.svc.cluster.local'),
       /alias of redis\.autocom-edge/,
+    ],
+    [
+      backendProblems,
+      'Service autocom-edge/nginx',
+      ({ spec }) => (spec.ports[0].port = 8080),
+      /^Ingress autocom-edge\/ring leads to autocom-edge\/nginx:80, which is not there/,
     ],
     [
       referenceProblems,

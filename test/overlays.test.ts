@@ -20,6 +20,7 @@ import { restrictedViolations } from './support/kubernetes/restricted.ts';
 import { typeProblems } from './support/kubernetes/types.ts';
 import {
   aliasProblems,
+  backendProblems,
   openPods,
   referenceProblems,
   resourceProblems,
@@ -187,6 +188,8 @@ test('selectors, ports, aliases and references lead to what is there', { skip },
   const aliases = everything.filter(({ spec }) => spec?.type === 'ExternalName');
   assert.equal(aliases.length, 3 * (rings.length - 1), 'three in every ring but the shared one');
   assert.deepEqual(aliasProblems(everything), []);
+  const routed = [...everything, ...buildOverlay('overlays/routes/gateway')];
+  assert.deepEqual(backendProblems(routed), []);
 });
 
 test('a pod reaches what it needs and nothing else', { skip }, () => {

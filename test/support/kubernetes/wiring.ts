@@ -67,6 +67,51 @@ export function aliasProblems(everything: readonly KubernetesObject[]): string[]
   });
 }
 
+/** Backends of routes that are no service, with that port, in the route's own namespace. */
+export function backendProblems(everything: readonly KubernetesObject[]): string[] {
+  const ports = new Set(
+    everything
+      .filter(({ kind }) => kind === 'Service')
+      .flatMap(({ metadata, spec }) =>
+        (spec.ports ?? []).map(
+          ({ port }: { readonly port: number }) => `${metadata.namespace}/${metadata.name}:${port}`,
+        ),
+      ),
+  );
+  return everything.flatMap((object) =>
+    backendsOf(object)
+      .map((backend) => `${object.metadata.namespace}/${backend}`)
+      .filter((backend) => !ports.has(backend))
+      .map((backend) => `${nameOf(object)} leads to ${backend}, which is not there`),
+  );
+}
+
+function backendsOf({ kind, spec }: KubernetesObject): string[] {
+  if (kind === 'HTTPRoute') {
+    return spec.rules.flatMap((rule: { readonly backendRefs: readonly HttpBackend[] }) =>
+      rule.backendRefs.map(({ name, port }) => `${name}:${port}`),
+    );
+  }
+  if (kind !== 'Ingress') return [];
+  const rules = (spec.rules ?? []) as readonly IngressRule[];
+  const backends = rules.flatMap(({ http }) => http.paths.map(({ backend }) => backend));
+  if (spec.defaultBackend !== undefined) backends.push(spec.defaultBackend);
+  return backends.map(({ service }) => `${service.name}:${service.port.number}`);
+}
+
+interface HttpBackend {
+  readonly name: string;
+  readonly port: number;
+}
+
+interface IngressRule {
+  readonly http: { readonly paths: readonly { readonly backend: IngressBackend }[] };
+}
+
+interface IngressBackend {
+  readonly service: { readonly name: string; readonly port: { readonly number: number } };
+}
+
 /** Config maps, secrets, claims, accounts and volumes that pods name and nobody makes. */
 export function referenceProblems(objects: readonly KubernetesObject[]): string[] {
   const made = new Set(objects.map(nameOf));
