@@ -159,6 +159,19 @@ test('whatever runs modules has a root of its own and a reconciler that begins b
   }
 });
 
+test('a root may lie on a claim of its own, which no second pod can mount', { skip }, () => {
+  const roots = workloadsOf(buildOverlay('overlays/staging')).flatMap(({ pod }) =>
+    (pod.volumes ?? []).filter(({ name }) => name === 'modules'),
+  );
+  assert.equal(roots.length, 2);
+  const resources = { requests: { storage: '10Gi' } };
+  const claim = { accessModes: ['ReadWriteOncePod'], resources };
+  const template = { spec: claim };
+  for (const root of roots) {
+    assert.deepEqual(root, { name: 'modules', ephemeral: { volumeClaimTemplate: template } });
+  }
+});
+
 test('the reconciler takes the arguments that its pods give it', { skip }, () => {
   const objects = buildOverlay('overlays/rings/edge');
   const config = objects.find(({ data }) => data?.['RING_NAME'] !== undefined)?.data ?? {};
