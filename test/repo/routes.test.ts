@@ -240,6 +240,26 @@ test('any tenants give objects that Kubernetes takes, each hostname once, in any
 
 const dnsSubdomain = /^[a-z-]+\/[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
 
+test('ids that read alike, and more hostnames than a route may have, keep objects apart', () => {
+  const many = Array.from({ length: 17 }, (_, index) => `h${index}.org`).join(', ');
+  const given = sources(
+    { stable, edge },
+    `tenants:\n  a-b: { ring: edge, hostnames: [${many}] }\n  a.b: { ring: edge, hostnames: [x.org] }\n  a_b: { ring: edge, hostnames: [y.org] }\n`,
+  );
+  const objects = render('gateway', given).get('overlays/routes/gateway/edge.ring.yaml') ?? [];
+  assert.deepEqual(objects.flatMap(typeProblems), []);
+  assert.deepEqual(
+    objects.map(({ metadata, spec }) => [metadata.name, spec.hostnames.length]),
+    [
+      ['ring', 1],
+      ['tenant-a-b', 16],
+      ['tenant-a-b.2', 1],
+      ['tenant-a-b-2e7336dc', 1],
+      ['tenant-a-b-648fa9b3', 1],
+    ],
+  );
+});
+
 test('a ring with more hostnames than an Ingress should hold gets more of them', () => {
   const lines = Array.from(
     { length: 1200 },
