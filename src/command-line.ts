@@ -34,6 +34,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,
+  'ring routes': async () => (await import('./commands/ring-routes.ts')).RingRoutesCommand,
   'ring show': async () => (await import('./commands/ring-show.ts')).RingShowCommand,
   split: async () => (await import('./commands/split.ts')).SplitCommand,
   status: async () => (await import('./commands/status.ts')).StatusCommand,

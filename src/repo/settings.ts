@@ -8,6 +8,7 @@ import {
   registrySettings,
   releaseSettings,
 } from './registry-settings.ts';
+import { type RouteSettings, type RoutesYaml, routeSettings } from './route-settings.ts';
 import { parseYamlFile } from './source-text.ts';
 import { settingsValidator } from './validators.ts';
 
@@ -29,6 +30,8 @@ export interface Settings {
   readonly releases: readonly ReleaseSettings[];
   /** By alias: where a module is mirrored whose module.json does not say so, or says something else. */
   readonly mirrors: ReadonlyMap<string, string>;
+  /** How requests for hostnames reach the rings. */
+  readonly routes: RouteSettings;
 }
 
 export interface Policy {
@@ -101,6 +104,7 @@ export const defaultSettings: Settings = {
   registries: [],
   releases: [],
   mirrors: new Map(),
+  routes: routeSettings(),
 };
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
@@ -121,6 +125,7 @@ export function parseSettings(text: string, file = settingsFile): Settings {
     registries: (yaml.registries ?? []).map(registrySettings),
     releases: (yaml.releases ?? []).map(releaseSettings),
     mirrors: new Map(Object.entries(yaml.mirrors ?? {})),
+    routes: routeSettings(yaml.routes),
   };
 }
 
@@ -146,6 +151,7 @@ interface SettingsYaml {
   readonly registries?: readonly RegistryYaml[];
   readonly releases?: readonly ReleaseYaml[];
   readonly mirrors?: Readonly<Record<string, string>>;
+  readonly routes?: RoutesYaml;
 }
 
 interface HealthYaml {
