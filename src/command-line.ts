@@ -24,6 +24,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   install: async () => (await import('./commands/install.ts')).InstallCommand,
   list: async () => (await import('./commands/list.ts')).ListCommand,
   lock: async () => (await import('./commands/lock.ts')).LockCommand,
+  'merge-driver': async () => (await import('./commands/merge-driver.ts')).MergeDriverCommand,
   mirror: async () => (await import('./commands/mirror.ts')).MirrorCommand,
   new: async () => (await import('./commands/new.ts')).NewCommand,
   package: async () => (await import('./commands/package.ts')).PackageCommand,

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runCli } from '../support/cli.ts';
+import { assertCommittedRight, createHookedPlatform } from '../support/hooked-platform.ts';
+import { addModule, createMergingPlatform, lockOf, release } from '../support/merging-platform.ts';
+import { asPlatform, type Platform } from '../support/platform.ts';
+import { openRepository } from '../support/repository.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+function versionsOf(platform: Platform, ring: string, treeish?: string): Record<string, string> {
+  const { modules } = lockOf(platform, ring, treeish);
+  return Object.fromEntries(
+    Object.entries<{ version: string }>(modules).map(([alias, { version }]) => [alias, version]),
+  );
+}
+
+/** Two branches that a text merge of the lock cannot merge: neighbours bumped, neighbours added. */
+function diverge(platform: Platform): void {
+  platform.git('branch', 'topic');
+  release(platform, 'Orders', '1.0.1');
+  addModule(platform, 'Payments');
+  platform.git('checkout', '-q', 'topic');
+  release(platform, 'Products', '1.1.0');
+  addModule(platform, 'Pricing');
+  platform.git('checkout', '-q', 'main');
+}
+
+const both = {
+  communications: '1.0.0',
+  'mobile-app': '0.3.0',
+  orders: '1.0.1',
+  payments: '0.1.0',
+  pricing: '0.1.0',
+  products: '1.1.0',
+};
+
+test('neighbours that were bumped and added merge clean, and the lock is that of the merged modules', async (t) => {
+  const platform = await createHookedPlatform(t);
+  platform.git('config', 'core.hooksPath', '/nowhere');
+  diverge(platform);
+  const without = platform.tryGit('-c', 'merge.ringlock.driver=false', 'merge', 'topic');
+  assert.match(without.stdout, /CONFLICT .*canary\.lock\.json/, 'git alone merges it: a weak test');
+  platform.git('merge', '--abort');
+  platform.git('config', '--unset', 'core.hooksPath');
+  platform.git('merge', '-q', '--no-edit', 'topic');
+  assert.deepEqual(versionsOf(platform, 'canary'), both);
+  await assertCommittedRight(t, platform);
+});
+
+test('rebase and cherry-pick merge alike, in a linked worktree too', async (t) => {
+  const platform = await createMergingPlatform(t);
+  diverge(platform);
+  const path = `${temporaryDirectory(t, 'linked')}/tree`;
+  platform.git('worktree', 'add', '-q', '-b', 'picked', path, 'main');
+  const linked = asPlatform(openRepository(path));
+  linked.git('cherry-pick', 'topic~1', 'topic');
+  assert.deepEqual(versionsOf(linked, 'canary'), both);
+  platform.git('checkout', '-q', 'topic');
+  platform.git('rebase', '-q', 'main');
+  assert.equal(platform.git('rev-parse', 'topic^{tree}'), linked.git('rev-parse', 'HEAD^{tree}'));
+  const { code, stdout } = await runCli(platform.path, ['lock', '--check']);
+  assert.equal(code, 0, stdout);
+});
