@@ -81,3 +81,19 @@ export function withTenantAssigned(
     file.text,
   );
 }
+
+/**
+ * Hostnames that several tenants have, a line each: a router could send them to one only.
+ */
+export function findHostnameClaims(tenants: TenantsFile['tenants']): string[] {
+  const claims = new Map<string, string[]>();
+  for (const { id, hostnames } of tenants.values()) {
+    for (const hostname of hostnames) {
+      claims.set(hostname, [...(claims.get(hostname) ?? []), id]);
+    }
+  }
+  return [...claims]
+    .filter(([, ids]) => ids.length > 1)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([hostname, ids]) => `${hostname} is a hostname of ${ids.join(' and ')}`);
+}

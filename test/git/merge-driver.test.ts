@@ -61,3 +61,43 @@ test('rebase and cherry-pick merge alike, in a linked worktree too', async (t) =
   const { code, stdout } = await runCli(platform.path, ['lock', '--check']);
   assert.equal(code, 0, stdout);
 });
+
+test('tenants.yaml merges by tenant and field; what it cannot decide is marked and named', async (t) => {
+  const platform = await createMergingPlatform(t);
+  const file = 'manifests/tenants.yaml';
+  const tenants = (acme: string, ring = 'stable') =>
+    `# Ours.\ntenants:\n  acme: # first\n    ring: ${ring}\n    modules: [${acme}]\n  foo: { ring: edge }\n`;
+  platform.commit('Tenants', { [file]: tenants('orders') });
+  platform.git('checkout', '-qb', 'topic');
+  platform.commit('Products', { [file]: tenants('orders, products') });
+  platform.git('checkout', '-q', 'main');
+  platform.commit('Mobile', { [file]: tenants('mobile-app, orders', 'edge') });
+  platform.git('merge', '-q', '--no-edit', 'topic');
+  assert.equal(platform.read(file), tenants('mobile-app, orders, products', 'edge'));
+  platform.git('checkout', '-q', 'topic');
+  platform.commit('Canary', { [file]: tenants('orders', 'canary') });
+  const { status, stderr } = platform.tryGit('merge', 'main');
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    /tenants\.yaml has conflicts:\n {2}acme\.ring: canary on our side, edge on theirs/,
+  );
+  assert.match(
+    platform.read(file),
+    /^<{7} ours\n {4}ring: canary\n[\s\S]*^ {4}ring: edge\n[\s\S]*^>{7} main$/m,
+  );
+  platform.git('merge', '--abort');
+  // Each line merges, and two tenants have one hostname.
+  platform.git('checkout', '-qb', 'one', 'main');
+  platform.commit('One', {
+    [file]: `${tenants('orders')}  bar: { ring: edge, hostnames: [shop.example.com] }\n`,
+  });
+  platform.git('checkout', '-qb', 'two', 'main');
+  platform.commit('Two', {
+    [file]: tenants('orders').replace('first\n', 'first\n    hostnames: [shop.example.com]\n'),
+  });
+  const twice = platform.tryGit('merge', 'one');
+  assert.equal(twice.status, 1);
+  assert.match(twice.stderr, /shop\.example\.com is a hostname of acme and bar/);
+  assert.match(platform.read(file), /^<{7} ours$/m);
+});

@@ -1,17 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { RinglockError } from '../../errors.ts';
 import { committedText } from '../../repo/committed-text.ts';
 import { ringOfLockFile } from '../../repo/names.ts';
 import { writeFileAtomically } from '../../store/atomic-file.ts';
 import { type GitRepository, tryGit } from '../git-command.ts';
 import { findFavouredSide } from './favoured-side.ts';
-import {
-  type ConflictChoice,
-  type FileMerge,
-  type MergedTexts,
-  mergeLockFile,
-} from './merge-lock-file.ts';
+import type { ConflictChoice, FileMerge, MergedTexts } from './file-merge.ts';
+import { mergeLockFile } from './merge-lock-file.ts';
 import { type FavouredSide, type MergedFiles, mergeAsText, showsBase } from './text-merge.ts';
 
 /** What git tells a merge driver (gitattributes, "Defining a custom merge driver"). */
@@ -54,7 +50,7 @@ export async function runMergeDriver(call: MergeDriverCall): Promise<MergeDriver
   };
   const merged = await mergeByMeaning(repository, call, conclude);
   if (merged === undefined) return mergeLines(call, favoured);
-  await writeFileAtomically(join(call.cwd, call.files.ours), merged.text);
+  await writeFileAtomically(resolve(call.cwd, call.files.ours), merged.text);
   return { clean: merged.conflicts.length === 0, how: 'entries', conflicts: merged.conflicts };
 }
 
@@ -63,16 +59,21 @@ async function mergeByMeaning(
   call: MergeDriverCall,
   conclude: () => Promise<ConflictChoice>,
 ): Promise<FileMerge | undefined> {
-  const ring = ringOfLockFile(call.path);
-  if (ring === undefined) return undefined;
+  const { cwd, files, path } = call;
+  const ring = ringOfLockFile(path);
   const texts = await readTexts(call);
   if (texts === undefined) return undefined;
+  if (ring === undefined) {
+    // Loaded only here: most merges are of locks.
+    const { mergeYamlThreeWay } = await import('./merge-yaml-file.ts');
+    return mergeYamlThreeWay(cwd, path, texts, files, conclude);
+  }
   return mergeLockFile(repository, ring, texts, call.environment, conclude);
 }
 
 /** Undefined when one of them is no text that ringlock reads: too long, or not UTF-8. */
 async function readTexts({ cwd, files, path }: MergeDriverCall): Promise<MergedTexts | undefined> {
-  const read = async (file: string) => committedText(await readFile(join(cwd, file)), path);
+  const read = async (file: string) => committedText(await readFile(resolve(cwd, file)), path);
   try {
     const [base, ours, theirs] = await Promise.all(
       [files.base, files.ours, files.theirs].map(read),
@@ -90,8 +91,8 @@ async function mergeLines(
 ): Promise<MergeDriverOutcome> {
   const markers = { size: markerSize, ...labels, showsBase: false };
   const { text, clean } = await mergeAsText(cwd, files, markers, await favoured());
-  const result = isAncestor && !clean ? await readFile(join(cwd, files.base)) : text;
-  if (result !== undefined) await writeFileAtomically(join(cwd, files.ours), result);
+  const result = isAncestor && !clean ? await readFile(resolve(cwd, files.base)) : text;
+  if (result !== undefined) await writeFileAtomically(resolve(cwd, files.ours), result);
   return { clean: clean || isAncestor, how: 'text', conflicts: [] };
 }
 

@@ -1,5 +1,5 @@
 import { RinglockError } from '../../errors.ts';
-import { type ConflictMarkers, formatConflictedLock } from '../../repo/conflicted-lock-text.ts';
+import { formatConflictedLock } from '../../repo/conflicted-lock-text.ts';
 import { formatLock, type Lock, parseLock } from '../../repo/lock.ts';
 import {
   addedByBoth,
@@ -11,23 +11,7 @@ import {
 } from '../../repo/lock-merge.ts';
 import { chooseDescending } from '../descending-pin.ts';
 import type { GitRepository } from '../git-command.ts';
-
-/** The three texts of a file in a merge; an empty base: both sides added it. */
-export interface MergedTexts {
-  readonly base: string;
-  readonly ours: string;
-  readonly theirs: string;
-}
-
-/** What a file became. */
-export interface FileMerge {
-  readonly text: string;
-  /** One line for each module, tenant or setting that is left to a person. */
-  readonly conflicts: readonly string[];
-}
-
-/** What becomes of conflicts: a side that the person prefers, the common ancestor, or markers. */
-export type ConflictChoice = 'ours' | 'theirs' | 'base' | ConflictMarkers;
+import type { ConflictChoice, FileMerge, MergedTexts } from './file-merge.ts';
 
 /**
  * Merges a lock by its entries.

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { ConflictMarkers } from '../../repo/conflicted-lock-text.ts';
 import { tryGit } from '../git-command.ts';
 
@@ -36,6 +39,32 @@ export async function mergeAsText(
   return status > 127 || status < 0
     ? { text: undefined, clean: false }
     : { text: stdout, clean: status === 0 };
+}
+
+/**
+ * Two texts with conflict markers wherever they differ: what a merge is where nothing was before, and
+ * what is left where the lines merge, but not into anything right.
+ */
+export async function markDifferences(
+  cwd: string,
+  ours: string,
+  theirs: string,
+  markers: ConflictMarkers,
+): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'ringlock-merge-'));
+  try {
+    const files = {
+      base: join(directory, '1'),
+      ours: join(directory, '2'),
+      theirs: join(directory, '3'),
+    };
+    await writeFile(files.base, '');
+    await writeFile(files.ours, ours);
+    await writeFile(files.theirs, theirs);
+    return (await mergeAsText(cwd, files, markers, undefined)).text?.toString() ?? ours;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 /** Whether merge.conflictStyle wants to see what was before, too. */
