@@ -6,6 +6,8 @@ import { withYamlValue } from './yaml-edit.ts';
 
 export interface Tenant {
   readonly id: string;
+  /** What people call it. */
+  readonly name?: string | undefined;
   readonly ring: string;
   readonly hostnames: readonly string[];
   /** Aliases of the modules enabled for this tenant. */
@@ -32,6 +34,7 @@ export function parseTenantsFile(text: string, file = tenantsFile): TenantsFile 
         id,
         {
           id,
+          name: tenant.name,
           ring: tenant.ring,
           hostnames: tenant.hostnames ?? [],
           modules: tenant.modules ?? [],
@@ -48,6 +51,7 @@ interface TenantsYaml {
     Record<
       string,
       {
+        readonly name?: string;
         readonly ring: string;
         readonly hostnames?: readonly string[];
         readonly modules?: readonly string[];
@@ -71,29 +75,48 @@ export function withTenantAssigned(
   reason: string,
   since: string,
 ): string {
-  if (!file.tenants.has(id)) {
-    throw refused('unknown-tenant', `${tenantsFile} has no tenant ${JSON.stringify(id)}`, {
-      hint: `Tenants there: ${[...file.tenants.keys()].sort().join(', ') || 'none'}.`,
-    });
-  }
+  requireTenant(file, id);
   return Object.entries({ ring, reason, since }).reduce(
     (text, [key, value]) => withYamlValue(text, ['tenants', id, key], value),
     file.text,
   );
 }
 
+/** @throws RinglockError `unknown-tenant`, naming the tenants there are */
+export function requireTenant({ tenants }: TenantsFile, id: string): Tenant {
+  const tenant = tenants.get(id);
+  if (tenant !== undefined) return tenant;
+  throw refused('unknown-tenant', `${tenantsFile} has no tenant ${JSON.stringify(id)}`, {
+    hint: `Tenants there: ${[...tenants.keys()].sort().join(', ') || 'none'}.`,
+  });
+}
+
+/** Whoever has hostnames: a tenant, or a ring for itself. */
+interface HostnameOwner {
+  readonly hostnames: readonly string[];
+}
+
 /**
- * Hostnames that several tenants have, a line each: a router could send them to one only.
+ * Hostnames that are claimed more than once, a line each: a router could send them to one only.
+ *
+ * @param rings by name; left out, only tenants are compared
  */
-export function findHostnameClaims(tenants: TenantsFile['tenants']): string[] {
+export function findHostnameClaims(
+  tenants: ReadonlyMap<string, HostnameOwner>,
+  rings: ReadonlyMap<string, HostnameOwner> = new Map(),
+): string[] {
   const claims = new Map<string, string[]>();
-  for (const { id, hostnames } of tenants.values()) {
+  const owners = [
+    ...[...rings].map(([name, owner]) => [`ring ${name}`, owner] as const),
+    ...[...tenants].map(([id, owner]) => [`tenant ${id}`, owner] as const),
+  ];
+  for (const [name, { hostnames }] of owners) {
     for (const hostname of hostnames) {
-      claims.set(hostname, [...(claims.get(hostname) ?? []), id]);
+      claims.set(hostname, [...(claims.get(hostname) ?? []), name]);
     }
   }
   return [...claims]
-    .filter(([, ids]) => ids.length > 1)
+    .filter(([, names]) => names.length > 1)
     .sort(([one], [other]) => (one < other ? -1 : 1))
-    .map(([hostname, ids]) => `${hostname} is a hostname of ${ids.join(' and ')}`);
+    .map(([hostname, names]) => `${hostname} is a hostname of ${names.join(' and of ')}`);
 }

@@ -98,6 +98,6 @@ test('tenants.yaml merges by tenant and field; what it cannot decide is marked a
   });
   const twice = platform.tryGit('merge', 'one');
   assert.equal(twice.status, 1);
-  assert.match(twice.stderr, /shop\.example\.com is a hostname of acme and bar/);
+  assert.match(twice.stderr, /shop\.example\.com is a hostname of tenant acme and of tenant bar/);
   assert.match(platform.read(file), /^<{7} ours$/m);
 });

@@ -112,7 +112,7 @@ tenants:
       [
         edit(['[acme.example.com]', '[acme.example.com, shop.example.com]']),
         edit(['[foo.example.com]', '[foo.example.com, shop.example.com]']),
-        'shop.example.com is a hostname of acme and foo',
+        'shop.example.com is a hostname of tenant acme and of tenant foo',
       ],
     ] as const) {
       assert.deepEqual(merged(ours, theirs), { conflicts: [conflict], text: undefined });
