@@ -2,8 +2,17 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { CommandClass } from 'clipanion';
+import { RingAssignCommand } from '../../src/commands/ring-assign.ts';
+import { TenantAddCommand } from '../../src/commands/tenant-add.ts';
+import { TenantDisableCommand } from '../../src/commands/tenant-disable.ts';
+import { TenantEnableCommand } from '../../src/commands/tenant-enable.ts';
+import { TenantListCommand } from '../../src/commands/tenant-list.ts';
+import { TenantRemoveCommand } from '../../src/commands/tenant-remove.ts';
+import { TenantShowCommand } from '../../src/commands/tenant-show.ts';
+import { VerifyCommand } from '../../src/commands/verify.ts';
 import { parseTenantsFile } from '../../src/repo/tenants.ts';
-import { runCli } from '../support/cli.ts';
+import { runCommand } from '../support/command.ts';
 import { push } from '../support/deploy.ts';
 import { passInProcess } from '../support/in-process.ts';
 import { createPlatform, type Platform, writeLocks } from '../support/platform.ts';
@@ -27,28 +36,48 @@ tenants:
       - orders # theirs
 `;
 
+/** Commits made in this process have no author from the test's environment. */
+function withAuthor(platform: Platform): Platform {
+  platform.git('config', 'user.name', 'Ada Developer');
+  platform.git('config', 'user.email', 'ada@example.com');
+  return platform;
+}
+
 function withTenants(t: TestContext): Platform {
-  const platform = createPlatform(t);
+  const platform = withAuthor(createPlatform(t));
   platform.commit('Tenants', { [file]: tenants });
   return platform;
 }
 
+const commands: Readonly<Record<string, CommandClass>> = {
+  'ring assign': RingAssignCommand,
+  'tenant add': TenantAddCommand,
+  'tenant disable': TenantDisableCommand,
+  'tenant enable': TenantEnableCommand,
+  'tenant list': TenantListCommand,
+  'tenant remove': TenantRemoveCommand,
+  'tenant show': TenantShowCommand,
+};
+
+const run = (path: string, args: readonly string[]) =>
+  runCommand(path, commands[args.slice(0, 2).join(' ')] ?? VerifyCommand, args);
+
 /** Runs a command that has to succeed; its text. */
 async function done({ path }: Platform, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runCli(path, args);
+  const { code, stdout, stderr } = await run(path, args);
   assert.equal(code, 0, stderr);
   return stdout;
 }
 
 async function refused({ path }: Platform, args: string[], code: number, message: RegExp) {
-  const result = await runCli(path, args);
+  const result = await run(path, args);
   assert.equal(result.code, code, result.stdout);
   assert.match(result.stderr, message);
 }
 
 test('tenant list and show say who gets which version where', async (t) => {
   const platform = withTenants(t);
-  const listed = await done(platform, 'tenant:list', '--ring', 'canary', '--json');
+  const listed = await done(platform, 'tenant', 'list', '--ring', 'canary', '--json');
   assert.deepEqual(
     JSON.parse(listed).tenants.map(({ id, modules }: { id: string; modules: string[] }) => [
       id,
@@ -173,7 +202,7 @@ test('add and remove keep every other line; what two claim is refused, by verify
       .replace('ring: canary, host', 'ring: beta, host')
       .replace('foo.example.com', 'acme.example.com'),
   });
-  const verified = await runCli(platform.path, ['verify']);
+  const verified = await run(platform.path, ['verify']);
   assert.equal(verified.code, 1);
   assert.match(
     verified.stdout,
@@ -182,7 +211,7 @@ test('add and remove keep every other line; what two claim is refused, by verify
 });
 
 test('the first tenant of a platform that has none', async (t) => {
-  const platform = createPlatform(t);
+  const platform = withAuthor(createPlatform(t));
   platform.commit('No tenants', { [file]: null });
   await done(platform, 'tenant', 'add', 'acme', '--ring', 'stable', '--commit');
   assert.deepEqual([...parseTenantsFile(platform.read(file)).tenants.keys()], ['acme']);
@@ -230,7 +259,7 @@ test('ring assign moves several tenants, or all of a ring, in one commit', async
 });
 
 test('what these commands commit fires the right handlers in the right rings', async (t) => {
-  const platform = createPlatform(t);
+  const platform = withAuthor(createPlatform(t));
   const log = join(temporaryDirectory(t, 'log'), 'handled.log');
   const run = 'lifecycle/tenant.mjs';
   for (const directory of ['Orders', 'Products']) {
@@ -261,24 +290,25 @@ appendFileSync(${JSON.stringify(log)}, \`\${ring}: \${event} ${directory} \${ten
     read = lines.length;
     return news;
   };
-  const commit = async (...args: string[]) => {
-    await done(platform, ...args, '--commit');
+  const commit = async (...all: string[][]) => {
+    for (const args of all) await done(platform, ...args, '--commit');
     push(platform, platform.git('rev-parse', 'HEAD'));
     return fired();
   };
   assert.deepEqual(await fired(), [], 'a ring that is met first takes the file as it is');
-  assert.deepEqual(await commit('tenant', 'enable', 'acme', 'products'), [
-    'canary: onEnable Products acme',
-  ]);
-  assert.deepEqual(await commit('tenant', 'disable', 'acme', 'orders'), [
-    'canary: onDisable Orders acme',
-  ]);
-  assert.deepEqual(await commit('ring', 'assign', 'acme', 'edge', '--reason', 'x'), [
+  assert.deepEqual(
+    await commit(['tenant', 'enable', 'acme', 'products'], ['tenant', 'disable', 'acme', 'orders']),
+    ['canary: onDisable Orders acme', 'canary: onEnable Products acme'],
+  );
+  assert.deepEqual(await commit(['ring', 'assign', 'acme', 'edge', '--reason', 'x']), [
     'canary: onDisable Products acme',
     'edge: onEnable Products acme',
   ]);
-  assert.deepEqual(await commit('tenant', 'add', 'new', '--ring', 'canary', '--module', 'orders'), [
-    'canary: onEnable Orders new',
-  ]);
-  assert.deepEqual(await commit('tenant', 'remove', 'foo'), ['edge: onDisable Orders foo']);
+  assert.deepEqual(
+    await commit(
+      ['tenant', 'remove', 'foo'],
+      ['tenant', 'add', 'new', '--ring', 'canary', '--module', 'orders'],
+    ),
+    ['canary: onEnable Orders new', 'edge: onDisable Orders foo'],
+  );
 });

@@ -2,16 +2,21 @@ import assert from 'node:assert/strict';
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { LockCommand } from '../../src/commands/lock.ts';
 import { favouredByArguments } from '../../src/git/merge/favoured-side.ts';
-import { runCli } from '../support/cli.ts';
+import { cliPath } from '../support/cli.ts';
+import { runCommand } from '../support/command.ts';
 import {
   addModule,
   createMergingPlatform,
+  installDriver,
   lockOf,
   pin,
   release,
+  staleLocks,
 } from '../support/merging-platform.ts';
 import type { Platform } from '../support/platform.ts';
+import { createRepository } from '../support/repository.ts';
 
 const edge = 'manifests/edge.lock.json';
 const ordersIn = (platform: Platform, ring: string) =>
@@ -21,11 +26,11 @@ const ordersIn = (platform: Platform, ring: string) =>
 async function withPins(t: Parameters<typeof createMergingPlatform>[0]): Promise<Platform> {
   const platform = await createMergingPlatform(t);
   platform.git('branch', 'start');
-  release(platform, 'Orders', '1.0.1');
-  release(platform, 'Orders', '1.0.2');
+  await release(platform, 'Orders', '1.0.1');
+  await release(platform, 'Orders', '1.0.2');
   platform.git('tag', 'newest');
   platform.git('checkout', '-qb', 'hotfix', 'start');
-  release(platform, 'Orders', '1.0.9');
+  await release(platform, 'Orders', '1.0.9');
   platform.git('checkout', '-q', 'main');
   for (const [branch, revision] of [
     ['older', 'newest~1'],
@@ -33,65 +38,104 @@ async function withPins(t: Parameters<typeof createMergingPlatform>[0]): Promise
     ['fixed', 'hotfix'],
   ] as const) {
     platform.git('checkout', '-qb', branch, 'main');
-    pin(platform, 'edge', revision);
+    await pin(platform, 'edge', revision);
   }
   return platform;
 }
 
-test('a pinned ring takes the greater version that descends, whichever side has it', async (t) => {
+test('two pins of one module', async (t) => {
   const platform = await withPins(t);
-  for (const [ours, theirs] of [
-    ['older', 'newer'],
-    ['newer', 'older'],
-  ] as const) {
-    platform.git('checkout', '-q', '--detach', ours);
-    platform.git('merge', '-q', '--no-edit', theirs);
-    assert.equal(ordersIn(platform, 'edge'), '1.0.2');
-  }
-});
+  await t.test(
+    'a pinned ring takes the greater version that descends, whichever side has it',
+    async () => {
+      for (const [ours, theirs] of [
+        ['older', 'newer'],
+        ['newer', 'older'],
+      ] as const) {
+        platform.git('checkout', '-q', '--detach', ours);
+        platform.git('merge', '-q', '--no-edit', theirs);
+        assert.equal(ordersIn(platform, 'edge'), '1.0.2');
+      }
+    },
+  );
 
-test('a version that does not descend is a conflict that names both, and keeps every field of both', async (t) => {
-  const platform = await withPins(t);
-  platform.git('checkout', '-q', 'newer');
-  const merged = platform.tryGit('-c', 'merge.conflictStyle=zdiff3', 'merge', 'fixed');
-  assert.equal(merged.status, 1);
-  assert.match(
-    merged.stderr,
-    /edge\.lock\.json has conflicts:\n {2}orders: 1\.0\.2 on our side, 1\.0\.9 on theirs/,
+  await t.test(
+    'a version that does not descend is a conflict that names both, and keeps every field of both',
+    async () => {
+      platform.git('checkout', '-q', 'newer');
+      const merged = platform.tryGit('-c', 'merge.conflictStyle=zdiff3', 'merge', 'fixed');
+      assert.equal(merged.status, 1);
+      assert.match(
+        merged.stderr,
+        /edge\.lock\.json has conflicts:\n {2}orders: 1\.0\.2 on our side, 1\.0\.9 on theirs/,
+      );
+      assert.equal(platform.git('diff', '--name-only', '--diff-filter=U'), edge);
+      const text = platform.read(edge);
+      assert.match(
+        text,
+        /^<{7} ours\n {4}"orders": \{\n[^<>]*^\|{7} base\n[^<>]*"1\.0\.0"[^<>]*^={7}\n[^<>]*^>{7} fixed\n/m,
+      );
+      assert.equal(text.match(/^<{7}/gm)?.length, 1);
+      const refused = await runCommand(platform.path, LockCommand, ['lock', '--ring', 'edge']);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /orders: 1\.0\.2 on our side, 1\.0\.9 on theirs/);
+      // Whoever keeps a side has a right lock.
+      platform.write({ [edge]: text.replace(/<{7}.*\n/, '').replace(/\|{7}[\s\S]*?>{7}.*\n/, '') });
+      assert.deepEqual(JSON.parse(platform.read(edge)), lockOf(platform, 'edge', 'newer'));
+      platform.git('merge', '--abort');
+      platform.git('checkout', '-qb', 'rebased', 'fixed');
+      platform.git('rebase', '-q', '-X', 'theirs', 'newer');
+      assert.equal(ordersIn(platform, 'edge'), '1.0.9');
+    },
   );
-  assert.equal(platform.git('diff', '--name-only', '--diff-filter=U'), edge);
-  const text = platform.read(edge);
-  assert.match(
-    text,
-    /^<{7} ours\n {4}"orders": \{\n[^<>]*^\|{7} base\n[^<>]*"1\.0\.0"[^<>]*^={7}\n[^<>]*^>{7} fixed\n/m,
+
+  await t.test(
+    'without ringlock, or with one that breaks, git merges the text: nothing is lost',
+    async () => {
+      const broken = join(platform.path, '.git/broken.sh');
+      platform.write({ '.git/broken.sh': '#!/bin/sh\nexit 1\n' });
+      chmodSync(broken, 0o755);
+      platform.git('checkout', '-q', 'newer');
+      for (const program of ['/nowhere/ringlock', broken]) {
+        platform.git('config', 'ringlock.program', program);
+        const { status, stderr } = platform.tryGit('merge', 'fixed');
+        assert.equal(status, 1, stderr);
+        const text = platform.read(edge);
+        for (const side of ['newer', 'fixed']) {
+          const { sha256, tree } = lockOf(platform, 'edge', side).modules.orders;
+          assert.ok(text.includes(sha256) && text.includes(tree), side);
+        }
+        assert.match(text, /^<{7} ours$/m);
+        assert.equal(platform.git('diff', '--name-only', '--diff-filter=U'), edge);
+        platform.git('merge', '--abort');
+      }
+      platform.git('config', 'ringlock.program', cliPath);
+    },
   );
-  assert.equal(text.match(/^<{7}/gm)?.length, 1);
-  const refused = await runCli(platform.path, ['lock', '--ring', 'edge']);
-  assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /orders: 1\.0\.2 on our side, 1\.0\.9 on theirs/);
-  // Whoever keeps a side has a right lock.
-  platform.write({ [edge]: text.replace(/<{7}.*\n/, '').replace(/\|{7}[\s\S]*?>{7}.*\n/, '') });
-  assert.deepEqual(JSON.parse(platform.read(edge)), lockOf(platform, 'edge', 'newer'));
-  platform.git('merge', '--abort');
-  for (const [option, version] of [
-    ['-Xours', '1.0.2'],
-    ['--strategy-option=theirs', '1.0.9'],
-  ] as const) {
-    platform.git('checkout', '-q', '--detach', 'newer');
-    platform.git('merge', '-q', '--no-edit', option, 'fixed');
-    assert.equal(ordersIn(platform, 'edge'), version);
-  }
-  platform.git('checkout', '-q', 'fixed');
-  platform.git('rebase', '-q', '-X', 'theirs', 'newer');
-  assert.equal(ordersIn(platform, 'edge'), '1.0.9');
+
+  await t.test('the base of a criss-cross merge has no conflict markers', async () => {
+    for (const [branch, other] of [
+      ['newer', 'fixed'],
+      ['fixed', 'newer'],
+    ] as const) {
+      platform.git('checkout', '-qb', `${branch}-cross`, branch);
+      platform.git('merge', '-q', '--no-edit', '-Xours', `${other}~0`);
+      assert.equal(ordersIn(platform, 'edge'), branch === 'newer' ? '1.0.2' : '1.0.9');
+    }
+    platform.git('checkout', '-q', 'newer-cross');
+    await release(platform, 'Products', '1.0.1', ['edge']);
+    const { stderr } = platform.tryGit('merge', 'fixed-cross');
+    assert.match(stderr, /orders: 1\.0\.\d on our side, 1\.0\.\d on theirs/);
+    assert.equal(platform.read(edge).match(/^<{7}/gm)?.length, 1);
+  });
 });
 
 test('a lock that resolves itself once both tracking sides changed the same module', async (t) => {
   const platform = await createMergingPlatform(t);
   platform.git('checkout', '-qb', 'topic');
-  release(platform, 'Orders', '1.1.0');
+  await release(platform, 'Orders', '1.1.0');
   platform.git('checkout', '-q', 'main');
-  release(platform, 'Orders', '1.0.1');
+  await release(platform, 'Orders', '1.0.1');
   const merged = platform.tryGit('merge', 'topic');
   assert.match(
     merged.stderr,
@@ -99,36 +143,16 @@ test('a lock that resolves itself once both tracking sides changed the same modu
   );
   platform.git('checkout', '--theirs', 'modules/Orders');
   platform.git('add', 'modules');
-  const locked = await runCli(platform.path, ['lock']);
+  const locked = await runCommand(platform.path, LockCommand, ['lock']);
   assert.equal(locked.code, 0, locked.stderr);
   platform.git('add', 'manifests');
   platform.git('commit', '-q', '--no-edit');
   assert.equal(ordersIn(platform, 'canary'), '1.1.0');
 });
 
-test('without ringlock, or with one that breaks, git merges the text: nothing is lost', async (t) => {
-  const platform = await withPins(t);
-  const broken = join(platform.path, '..', 'broken.sh');
-  platform.write({ '../broken.sh': '#!/bin/sh\necho junk >"$3.junk"\nexit 1\n' });
-  chmodSync(broken, 0o755);
-  platform.git('checkout', '-q', 'newer');
-  for (const program of ['/nowhere/ringlock', broken]) {
-    platform.git('config', 'ringlock.program', program);
-    const { status, stderr } = platform.tryGit('merge', 'fixed');
-    assert.equal(status, 1, stderr);
-    const text = platform.read(edge);
-    for (const side of ['newer', 'fixed']) {
-      const { sha256, tree } = lockOf(platform, 'edge', side).modules.orders;
-      assert.ok(text.includes(sha256) && text.includes(tree), side);
-    }
-    assert.match(text, /^<{7} ours$/m);
-    assert.equal(platform.git('diff', '--name-only', '--diff-filter=U'), edge);
-    platform.git('merge', '--abort');
-  }
-});
-
 test('what is no lock of this format is merged line by line', async (t) => {
-  const platform = await createMergingPlatform(t);
+  const platform = createRepository(t);
+  await installDriver(platform);
   const reference = (orders: string, products: string) =>
     `{\n  "platform": "2.0.0",\n  "generated_at": "2026-01-01",\n  "modules": {\n    "orders": { "version": "${orders}", "sha256": "sha256:${'0'.repeat(64)}" },\n\n\n\n    "products": { "version": "${products}", "sha256": "sha256:${'0'.repeat(64)}" }\n  }\n}\n`;
   platform.commit('Reference', { [edge]: reference('1.0.0', '1.0.0') });
@@ -154,35 +178,18 @@ test('an octopus merge asks no driver: git merges what stands apart, and refuses
     ['pricing', 'Pricing'],
   ] as const) {
     platform.git('checkout', '-qb', branch, 'main');
-    addModule(platform, directory);
+    await addModule(platform, directory);
   }
   platform.git('checkout', '-qb', 'apart', 'main');
-  release(platform, 'Communications', '1.0.1');
+  await release(platform, 'Communications', '1.0.1');
   platform.git('checkout', '-q', 'main');
-  const start = release(platform, 'MobileApp', '0.3.1');
+  const start = await release(platform, 'MobileApp', '0.3.1');
   assert.notEqual(platform.tryGit('merge', '--no-edit', 'payments', 'pricing').status, 0);
   platform.git('reset', '-q', '--hard', start);
   platform.git('merge', '-q', '--no-edit', 'payments', 'apart');
   assert.equal(platform.git('rev-list', '--parents', '-1', 'HEAD').split(' ').length, 4);
   platform.git('merge', '-q', '--no-edit', 'pricing');
-  const { code, stdout } = await runCli(platform.path, ['lock', '--check']);
-  assert.equal(code, 0, stdout);
-});
-
-test('the base of a criss-cross merge has no conflict markers', async (t) => {
-  const platform = await withPins(t);
-  for (const [branch, other] of [
-    ['newer', 'fixed'],
-    ['fixed', 'newer'],
-  ] as const) {
-    platform.git('checkout', '-qb', `${branch}-cross`, branch);
-    platform.git('merge', '-q', '--no-edit', '-Xours', `${other}~0`);
-  }
-  platform.git('checkout', '-q', 'newer-cross');
-  release(platform, 'Products', '1.0.1', ['edge']);
-  const { stderr } = platform.tryGit('merge', 'fixed-cross');
-  assert.match(stderr, /orders: 1\.0\.\d on our side, 1\.0\.\d on theirs/);
-  assert.equal(platform.read(edge).match(/^<{7}/gm)?.length, 1);
+  assert.deepEqual(await staleLocks(platform), []);
 });
 
 test('the side that -X prefers is read from git’s arguments', () => {

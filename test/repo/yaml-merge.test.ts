@@ -237,6 +237,6 @@ it('property: whatever merges as data has a text that says so, with our comments
       assert.ok(meansTheSame(parse(merge?.text ?? ''), data.value, shape), merge?.text);
       assert.ok(merge?.text?.startsWith('# top\n') && merge.text.endsWith('# end\n'), merge?.text);
     }),
-    { numRuns: 100 },
+    { numRuns: 50 },
   );
 });
