@@ -56,6 +56,12 @@ test('two pins of one module', async (t) => {
         platform.git('merge', '-q', '--no-edit', theirs);
         assert.equal(ordersIn(platform, 'edge'), '1.0.2');
       }
+      // What only the merged commit leads to: no ref, only git's own word for what it merges.
+      platform.git('checkout', '-q', '--detach', 'newer');
+      const unnamed = await release(platform, 'Orders', '1.0.3', ['canary', 'edge']);
+      platform.git('checkout', '-q', '--detach', 'older');
+      platform.git('merge', '-q', '--no-edit', unnamed);
+      assert.equal(ordersIn(platform, 'edge'), '1.0.3');
     },
   );
 
