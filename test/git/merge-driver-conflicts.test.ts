@@ -131,7 +131,9 @@ test('two pins of one module', async (t) => {
     platform.git('checkout', '-q', 'newer-cross');
     await release(platform, 'Products', '1.0.1', ['edge']);
     const { stderr } = platform.tryGit('merge', 'fixed-cross');
-    assert.match(stderr, /orders: 1\.0\.\d on our side, 1\.0\.\d on theirs/);
+    assert.match(stderr, /orders: 1\.0\.2 on our side, 1\.0\.9 on theirs/);
+    assert.doesNotMatch(stderr, /line by line/);
+    assert.equal(stderr.match(/has conflicts/g)?.length, 1, stderr);
     assert.equal(platform.read(edge).match(/^<{7}/gm)?.length, 1);
   });
 });
