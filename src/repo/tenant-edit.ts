@@ -7,7 +7,7 @@ import {
   requireTenant,
   type Tenant,
   type TenantsFile,
-  withTenantAssigned,
+  withTenantsAssigned,
 } from './tenants.ts';
 import { withoutYamlItem, withoutYamlValue, withYamlItem, withYamlValue } from './yaml-edit.ts';
 
@@ -46,13 +46,8 @@ export function assignTenants(
     const missing = modules.filter((alias) => !locked.has(alias));
     return { tenant: id, from, to: ring, changed: from !== ring, missing };
   });
-  const text = assignments
-    .filter(({ changed }) => changed)
-    .reduce(
-      (edited, { tenant }) =>
-        withTenantAssigned({ ...file, text: edited }, tenant, ring, why.reason, why.since),
-      file.text,
-    );
+  const moved = assignments.filter(({ changed }) => changed).map(({ tenant }) => tenant);
+  const text = withTenantsAssigned(file, new Set(moved), { ring, ...why });
   return { assignments, text };
 }
 

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import { refused } from '../errors.ts';
 import { tenantsFile } from './names.ts';
 import { parseYamlFile } from './source-text.ts';
 import { tenantsValidator } from './validators.ts';
 import { withYamlValue } from './yaml-edit.ts';
+import { editEntries } from './yaml-entries.ts';
 
 export interface Tenant {
   readonly id: string;
@@ -63,23 +65,58 @@ interface TenantsYaml {
 }
 
 /**
- * The file's text with a tenant on another ring; comments and order stay.
+ * The file's text with tenants on another ring; comments and order stay.
  *
- * @param since a date, `2026-11-24`
- * @throws RinglockError `unknown-tenant`, naming the tenants there are
+ * @param ids of tenants that the file has
+ * @param fields `since` is a date, `2026-11-24`
  */
-export function withTenantAssigned(
+export function withTenantsAssigned(
   file: TenantsFile,
-  id: string,
-  ring: string,
-  reason: string,
-  since: string,
+  ids: ReadonlySet<string>,
+  fields: { readonly ring: string; readonly reason: string; readonly since: string },
 ): string {
-  requireTenant(file, id);
-  return Object.entries({ ring, reason, since }).reduce(
-    (text, [key, value]) => withYamlValue(text, ['tenants', id, key], value),
-    file.text,
+  const text = editedOneByOne(file, ids, fields);
+  if (text !== undefined) return text;
+  return [...ids].reduce((edited, id) => withFields(edited, id, fields), file.text);
+}
+
+type Fields = Readonly<Record<'ring' | 'reason' | 'since', string>>;
+
+function withFields(text: string, id: string, fields: Fields): string {
+  return Object.entries(fields).reduce(
+    (edited, [key, value]) => withYamlValue(edited, ['tenants', id, key], value),
+    text,
   );
+}
+
+/** In time that does not grow with the square of their number; undefined where that is not right. */
+function editedOneByOne(
+  file: TenantsFile,
+  ids: ReadonlySet<string>,
+  fields: Fields,
+): string | undefined {
+  try {
+    const edit = (entry: string, id: string) => withFields(entry, id, fields);
+    const text = editEntries(file.text, 'tenants', ids, edit);
+    return text !== undefined && hasFields(text, file, ids, fields) ? text : undefined;
+  } catch {
+    // An entry that repeats what is anchored in another one cannot be read by itself.
+    return undefined;
+  }
+}
+
+/** Whether a text is the file with the fields of these tenants, and nothing else. */
+function hasFields(
+  text: string,
+  { tenants }: TenantsFile,
+  ids: ReadonlySet<string>,
+  fields: Fields,
+): boolean {
+  const found = parseTenantsFile(text).tenants;
+  const expected = [...tenants].map(([id, tenant]) =>
+    ids.has(id) ? [id, { ...tenant, ...fields }] : [id, tenant],
+  );
+  return isDeepStrictEqual([...found], expected);
 }
 
 /** @throws RinglockError `unknown-tenant`, naming the tenants there are */

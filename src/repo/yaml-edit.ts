@@ -22,16 +22,18 @@ export function withYamlValue(
   lists: ListStyle = 'block',
 ): string {
   const document = parseDocument(text);
+  const spliced = splicedValue(text, document, path, value, lists);
   document.setIn(path, document.createNode(value));
-  return spliceOrRewrite(document, splicedValue(text, path, value, lists));
+  return spliceOrRewrite(document, spliced);
 }
 
 /** The text without a value and its key; comments above it stay, those beside it go. */
 export function withoutYamlValue(text: string, path: FilePath): string {
   const document = parseDocument(text);
   if (!document.hasIn(path)) return text;
+  const spliced = withoutEntry(text, document, path);
   document.deleteIn(path);
-  return spliceOrRewrite(document, withoutEntry(text, path));
+  return spliceOrRewrite(document, spliced);
 }
 
 /** The text with one more item at the end of a list of strings, which is made where it is missing. */
@@ -90,11 +92,11 @@ function toData(text: string): unknown {
 
 function splicedValue(
   text: string,
+  document: Document,
   path: FilePath,
   value: unknown,
   lists: ListStyle,
 ): string | undefined {
-  const document = parseDocument(text);
   const present = path.length === 0 ? undefined : document.getIn(path, true);
   if (isScalar(present) && present.value === value) return text;
   if (isScalar(present) && present.range && typeof value === 'string') {
@@ -105,7 +107,7 @@ function splicedValue(
   const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
   if (parent === undefined && path.length > 1) {
     // The mapping around it is missing too: put that in.
-    return splicedValue(text, path.slice(0, -1), { [key]: value }, lists);
+    return splicedValue(text, document, path.slice(0, -1), { [key]: value }, lists);
   }
   if (isMap(parent) && parent.flow && parent.items.length === 0 && path.length > 1) {
     return splicedCollection(text, document, path.slice(0, -1), { [key]: value }, lists);
@@ -115,7 +117,7 @@ function splicedValue(
   if (!isScalar(first) || !first.range) return undefined;
   const indent = ' '.repeat(first.range[0] - lineStart(text, first.range[0]));
   const lines = linesOf({ [key]: value }, lists);
-  const end = lineAfter(text, last);
+  const end = (last && entryLines(text, last)?.end) ?? lineAfter(text, last);
   if (end === undefined) return undefined;
   const added = lines.map((line) => `${indent}${line}\n`).join('');
   const before = text.slice(0, end);
@@ -170,8 +172,7 @@ function pairIn(document: Document, path: FilePath) {
 }
 
 /** Undefined where the entry is not in lines of its own. */
-function withoutEntry(text: string, path: FilePath): string | undefined {
-  const document = parseDocument(text);
+function withoutEntry(text: string, document: Document, path: FilePath): string | undefined {
   const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
   if (!isMap(parent) || parent.flow) return undefined;
   if (parent.items.length === 1) {

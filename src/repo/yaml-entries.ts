@@ -47,6 +47,32 @@ export function recombineEntries(
   return lines.map((text) => (text === '' || text.endsWith('\n') ? text : `${text}\n`)).join('');
 }
 
+/**
+ * The text with some entries of a mapping edited, each by itself: the work is that of reading the
+ * text once, however many they are.
+ *
+ * @param parent the mapping's key at the document's top
+ * @param edit gets a text with the parent and the one entry
+ * @returns undefined when the mapping is not written line by line, or an edit moved its first line
+ */
+export function editEntries(
+  text: string,
+  parent: string,
+  keys: ReadonlySet<string>,
+  edit: (text: string, key: string) => string,
+): string | undefined {
+  const parts = cut(text, [parent]);
+  if (parts === undefined) return undefined;
+  const first = `${parent}:\n`;
+  let edited = parts.head;
+  for (const [key, lines] of parts.entries) {
+    const result = keys.has(key) ? edit(`${first}${lines}`, key) : `${first}${lines}`;
+    if (!result.startsWith(first)) return undefined;
+    edited += result.slice(first.length);
+  }
+  return edited + parts.tail;
+}
+
 function cut(text: string, path: FilePath): CutText | undefined {
   const document = parseDocument(text);
   const mapping = path.length === 0 ? document.contents : document.getIn(path, true);
