@@ -8,9 +8,9 @@ export class HooksInstallCommand extends BaseCommand {
   static override paths = [['hooks', 'install']];
   static override usage = Command.Usage({
     category: 'Develop',
-    description: 'Put ringlock’s git hooks in place.',
+    description: 'Put ringlock’s git hooks and its merge driver in place.',
     details:
-      'Respects core.hooksPath. A hook that is there already is kept as <hook>.before-ringlock and runs first. Installing again changes nothing.',
+      'Respects core.hooksPath. A hook that is there already is kept as <hook>.before-ringlock and runs first. The merge driver is told to this clone’s git, and its files to .gitattributes. Installing again changes nothing.',
     examples: [['In a clone of the platform', '$0 hooks install']],
   });
 
@@ -22,6 +22,7 @@ export class HooksInstallCommand extends BaseCommand {
     for (const { name, chained } of status.hooks) {
       if (chained) this.say(`  ${name}: your own hook runs first (${name}.before-ringlock)`);
     }
+    this.say('git merges locks, rings and tenants with ringlock: commit .gitattributes.');
     return 0;
   }
 }

@@ -13,7 +13,7 @@ export class InitCommand extends BaseCommand {
     category: 'Develop',
     description: 'Make a repository with modules/ a platform.',
     details: `
-      Writes what is missing of VERSION, settings, rings, tenants, schemas and locks, and installs the git hooks. The last ring
+      Writes what is missing of VERSION, settings, rings, tenants, schemas and locks, and installs the git hooks and the merge driver. The last ring
       tracks modules/; each other is pinned, starts at the same versions, and promotes from the next.
       A single ring tracks. A file that is there is kept as it is.
     `,
@@ -38,6 +38,7 @@ export class InitCommand extends BaseCommand {
     const hooks = await installHooks(repository, realpathSync(process.argv[1] ?? ''));
     for (const file of written) this.say(`written  ${file}`);
     this.say(`hooks    ${hooks.directory}`);
+    this.say('merge    .gitattributes, for locks, rings and tenants');
     this.answer({ rings: plan.rings, written, kept: plan.kept, hooks });
     if (written.length > 0)
       this.say('  → git add -A && git commit -m "Pin the modules of every ring"');

@@ -3,6 +3,7 @@ import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { workTree } from '../git/tree-snapshot.ts';
 import { type RingVerification, verifyRing } from '../git/verify-ring.ts';
+import { verifyTenants } from '../git/verify-tenants.ts';
 import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
 
@@ -17,6 +18,7 @@ export class VerifyCommand extends BaseCommand {
       reachable from the ring's branch or a tag (or have an artifact), so that no server deletes it.
       Of an entry without a tree the package is downloaded from its registry and compared.
       Both are checked against the ring's platform and each other. Every digest is computed afresh.
+      Without --ring tenants.yaml is checked, too: rings that are none, hostnames that two claim.
     `,
     examples: [
       ['All rings', 'ringlock verify'],
@@ -29,8 +31,9 @@ export class VerifyCommand extends BaseCommand {
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
     const rings = await this.progress('Verifying rings…', () => this.verifyRings(repository));
-    const isRight = rings.every(({ problems }) => problems.length === 0);
-    this.answer({ ok: isRight, rings });
+    const tenants = this.ring === undefined ? await verifyTenants(repository) : [];
+    const isRight = rings.every(({ problems }) => problems.length === 0) && tenants.length === 0;
+    this.answer({ ok: isRight, rings, tenants: { problems: tenants } });
     if (rings.length === 0) this.say('There are no rings: make them with `ringlock init`.');
     for (const { ring, tracking, modules, problems } of rings) {
       const kind = tracking ? 'tracks modules/' : 'pinned';
@@ -39,6 +42,7 @@ export class VerifyCommand extends BaseCommand {
       for (const { message } of problems) this.say(`  ${message}`);
       if (tracking && problems.length > 0) this.say('  → ringlock lock, or mend what is named');
     }
+    for (const problem of tenants) this.say(`manifests/tenants.yaml: ${problem}`);
     return isRight ? 0 : 1;
   }
 

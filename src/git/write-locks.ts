@@ -2,7 +2,8 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { badInput, refused } from '../errors.ts';
 import { formatLock, type Lock, parseLock } from '../repo/lock.ts';
-import { findEntryConflicts, mergeLocks, parseConflictedLock } from '../repo/lock-conflict.ts';
+import { parseConflictedLock } from '../repo/lock-conflict.ts';
+import { mergeLocks } from '../repo/lock-merge.ts';
 import {
   findLockDifferences,
   type LockDifference,
@@ -119,9 +120,7 @@ function aliasInLock(lock: Lock | undefined, name: string): string | undefined {
 /** The lock, or of one with conflict markers what both sides agree on. */
 function readLock(text: string, ring: string): Lock {
   if (!hasConflictMarkers(text)) return parseLock(text, ring);
-  const sides = parseConflictedLock(text, ring);
-  const open = findEntryConflicts(sides).map(({ alias }) => [alias, null] as const);
-  return mergeLocks(sides, new Map(open));
+  return mergeLocks({ base: undefined, ...parseConflictedLock(text, ring) }).lock;
 }
 
 function conflictIn(file: string): LockDifference {

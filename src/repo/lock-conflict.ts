@@ -1,19 +1,11 @@
-import semver from 'semver';
 import { refused } from '../errors.ts';
-import { type Lock, type LockEntry, parseLock, samePin } from './lock.ts';
+import { type Lock, parseLock, samePin } from './lock.ts';
 import { lockFile } from './names.ts';
 
 /** A lock in the middle of a merge, as both sides have it; what git merged by itself is in both. */
 export interface ConflictedLock {
   readonly ours: Lock;
   readonly theirs: Lock;
-}
-
-/** A module on which the sides of a merge disagree; undefined: that side does not have it. */
-export interface EntryConflict {
-  readonly alias: string;
-  readonly ours: LockEntry | undefined;
-  readonly theirs: LockEntry | undefined;
 }
 
 /**
@@ -39,7 +31,7 @@ function splitConflict(text: string, file: string): { ours: string; theirs: stri
   const theirs: string[] = [];
   let side: 'both' | 'ours' | 'base' | 'theirs' = 'both';
   for (const line of text.split(/\r?\n/)) {
-    const marker = /^(<{7}|\|{7}|={7}|>{7})( |$)/.exec(line)?.[1]?.[0];
+    const marker = /^(<{7,}|\|{7,}|={7,}|>{7,})( |$)/.exec(line)?.[1]?.[0];
     if (marker === '<' && side === 'both') side = 'ours';
     else if (marker === '|' && side === 'ours') side = 'base';
     else if (marker === '=' && (side === 'ours' || side === 'base')) side = 'theirs';
@@ -56,40 +48,14 @@ function splitConflict(text: string, file: string): { ours: string; theirs: stri
   return { ours: ours.join('\n'), theirs: theirs.join('\n') };
 }
 
-/** The modules whose pins differ between the sides, sorted by alias. */
-export function findEntryConflicts({ ours, theirs }: ConflictedLock): EntryConflict[] {
-  const aliases = new Set([...ours.modules.keys(), ...theirs.modules.keys()]);
-  return [...aliases].sort().flatMap((alias) => {
-    const conflict = { alias, ours: ours.modules.get(alias), theirs: theirs.modules.get(alias) };
-    const same =
-      conflict.ours !== undefined &&
-      conflict.theirs !== undefined &&
-      samePin(conflict.ours, conflict.theirs);
-    return same ? [] : [conflict];
-  });
-}
-
 /**
- * One lock of both: what the sides agree on, and of the rest what was chosen.
- *
- * @param chosen by alias; null leaves the module out
+ * A side as its branch has it, where the text pins the same: git merges line by line, so that what
+ * stands around its markers may be of both.
  */
-export function mergeLocks(
-  { ours, theirs }: ConflictedLock,
-  chosen: ReadonlyMap<string, LockEntry | null>,
-): Lock {
-  const modules = new Map<string, LockEntry>();
-  for (const [alias, entry] of [...theirs.modules, ...ours.modules]) {
-    const choice = chosen.get(alias);
-    if (choice === undefined) modules.set(alias, withArtifactOf(entry, theirs.modules.get(alias)));
-    else if (choice !== null) modules.set(alias, choice);
-  }
-  const platform = semver.gt(theirs.platform, ours.platform) ? theirs.platform : ours.platform;
-  return { ring: ours.ring, platform, modules };
-}
-
-/** Of two entries with one pin the one that was released says where the package is. */
-function withArtifactOf(entry: LockEntry, theirs: LockEntry | undefined): LockEntry {
-  if (entry.artifact !== null || theirs === undefined || !samePin(entry, theirs)) return entry;
-  return { ...entry, artifact: theirs.artifact, released_at: theirs.released_at };
+export function asCommitted(side: Lock, committed: Lock | undefined): Lock {
+  const modules = [...side.modules].map(([alias, entry]) => {
+    const whole = committed?.modules.get(alias);
+    return [alias, whole !== undefined && samePin(whole, entry) ? whole : entry] as const;
+  });
+  return { ...side, modules: new Map(modules) };
 }

@@ -59,7 +59,7 @@ function conflictLine(text: string): number | undefined {
 
 /** Whether git left its conflict markers in the text. */
 export function hasConflictMarkers(text: string): boolean {
-  return /^<{7}( |$)/m.test(text) && /^>{7}( |$)/m.test(text);
+  return /^<{7,}( |$)/m.test(text) && /^>{7,}( |$)/m.test(text);
 }
 
 export interface YamlFile {

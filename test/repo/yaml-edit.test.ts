@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'yaml';
 import { parseRingFile, withHold, withoutHold } from '../../src/repo/ring.ts';
-import { parseTenantsFile, withTenantAssigned } from '../../src/repo/tenants.ts';
+import { parseTenantsFile, withTenantsAssigned } from '../../src/repo/tenants.ts';
+import {
+  withoutYamlItem,
+  withoutYamlValue,
+  withYamlItem,
+  withYamlValue,
+} from '../../src/repo/yaml-edit.ts';
 
 const tenants = `# Ours.
 tenants:
@@ -16,7 +22,7 @@ tenants:
 `;
 
 const assign = (text: string, id: string, ring: string, reason: string) =>
-  withTenantAssigned(parseTenantsFile(text), id, ring, reason, '2026-11-24');
+  withTenantsAssigned(parseTenantsFile(text), new Set([id]), { ring, reason, since: '2026-11-24' });
 
 test('assigning a tenant changes its own lines only', () => {
   assert.equal(
@@ -79,5 +85,69 @@ test('property: whatever the reason, it is read back, all else is as before, com
       for (const comment of text.match(/# .*$/gm) ?? []) assert.ok(edited.includes(comment));
       assert.equal(assign(edited, id, 'edge', reason), edited);
     }),
+  );
+});
+
+test('what stands after the last entry stays there', () => {
+  const text = 'tenants:\n  acme:\n    ring: edge\n    # about acme\n  # about nobody\n# the end\n';
+  assert.equal(
+    withYamlValue(text, ['tenants', 'acme', 'reason'], 'x'),
+    text.replace('edge\n', 'edge\n    reason: x\n'),
+  );
+  const foo = '  foo:\n    ring: edge\n    modules: [a]\n';
+  assert.equal(
+    withYamlValue(text, ['tenants', 'foo'], { ring: 'edge', modules: ['a'] }, 'flow'),
+    text.replace('    # about acme\n', `    # about acme\n${foo}`),
+  );
+});
+
+test('a tenant whose fields another one anchors is assigned, too', () => {
+  const text =
+    'tenants:\n  acme: &all\n    ring: stable\n    modules: &modules [a]\n  foo:\n    ring: stable\n    modules: *modules\n';
+  const edited = withTenantsAssigned(parseTenantsFile(text), new Set(['foo', 'acme']), {
+    ...{ ring: 'edge', reason: 'x', since: '2026-11-24' },
+  });
+  assert.deepEqual(
+    [...parseTenantsFile(edited).tenants.values()].map(({ id, ring, modules }) => [
+      id,
+      ring,
+      modules,
+    ]),
+    [
+      ['acme', 'edge', ['a']],
+      ['foo', 'edge', ['a']],
+    ],
+  );
+});
+
+test('property: a list gets and loses items on its own lines, however it is written', () => {
+  const items = fc.uniqueArray(fc.constantFrom('a', '*.b', 'c-d', 'e'), { maxLength: 3 });
+  const styles = fc.constantFrom('flow', 'block', 'loose');
+  fc.assert(
+    fc.property(items, fc.constantFrom('a', '*.b', 'x', 'y: z'), styles, (list, item, style) => {
+      const inner =
+        style === 'block' && list.length > 0
+          ? `modules: # these\n${list.map((each) => `    - ${JSON.stringify(each)} # ${each}\n`).join('')}`
+          : `modules: [${style === 'loose' ? ' ' : ''}${list.map((each) => JSON.stringify(each)).join(style === 'loose' ? ' ,  ' : ', ')}] # these\n`;
+      const text = `# top\nt:\n  # before\n  ${inner}  ring: x   # after\n# end\n`;
+      const path = ['t', 'modules'];
+      const longer = withYamlItem(text, path, item);
+      assert.deepEqual(parse(longer).t, { modules: [...list, item], ring: 'x' });
+      const shorter = withoutYamlItem(text, path, item);
+      assert.deepEqual(
+        parse(shorter).t.modules,
+        list.filter((each) => each !== item),
+      );
+      for (const edited of [longer, shorter]) {
+        assert.ok(edited.startsWith('# top\nt:\n  # before\n  modules:'), edited);
+        assert.ok(edited.endsWith('  ring: x   # after\n# end\n'), edited);
+        assert.ok(edited.includes('# these'), edited);
+      }
+      if (!(list as string[]).includes(item))
+        assert.deepEqual(parse(withoutYamlItem(longer, path, item)), parse(text));
+      const gone = withoutYamlValue(text, path);
+      assert.equal(gone, '# top\nt:\n  # before\n  ring: x   # after\n# end\n');
+    }),
+    { numRuns: 60 },
   );
 });

@@ -135,6 +135,8 @@ function platformFiles(
   const files: Record<string, string | Uint8Array> = {
     VERSION: '2.0.0\n',
     'README.md': '# A platform\n',
+    '.gitattributes':
+      'manifests/*.lock.json merge=ringlock\nmanifests/*.ring.yaml merge=ringlock\nmanifests/tenants.yaml merge=ringlock\n',
     'manifests/tenants.yaml': `tenants:\n  acme:\n    ring: ${rings[0]}\n`,
   };
   for (const [index, ring] of rings.entries()) {

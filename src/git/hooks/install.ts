@@ -14,6 +14,12 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { environmentFailed, refused } from '../../errors.ts';
 import { type GitRepository, runGit, tryGit } from '../git-command.ts';
+import {
+  installMergeDriver,
+  type MergeDriverStatus,
+  mergeDriverStatus,
+  uninstallMergeDriver,
+} from '../merge/install-driver.ts';
 
 export const hookNames = [
   'pre-commit',
@@ -39,12 +45,14 @@ export interface HooksStatus {
   /** Where git looks for hooks (`core.hooksPath` respected). */
   readonly directory: string;
   readonly hooks: readonly HookStatus[];
+  readonly mergeDriver: MergeDriverStatus;
+  /** Whether every hook is there, and git knows the merge driver and what it is for. */
   readonly installed: boolean;
 }
 
 /**
  * Puts the shims where git looks for hooks; a hook already there is kept as `<hook>.before-ringlock`
- * and runs first. Doing it again changes nothing.
+ * and runs first. Tells git of the merge driver, too. Doing it again changes nothing.
  *
  * @param program the ringlock that the shims start when the repository's node_modules has none
  * @throws RinglockError `hook-in-the-way`, `hooks-missing`
@@ -64,6 +72,7 @@ export async function installHooks(
     runGit(repository.topLevel, ['config', '--local', name, value]);
   await set('ringlock.program', program);
   await set('ringlock.node', process.execPath);
+  await installMergeDriver(repository);
   return hooksStatus(repository);
 }
 
@@ -91,6 +100,7 @@ export async function uninstallHooks(repository: GitRepository): Promise<HooksSt
   }
   await rm(join(directory, sharedFile), { force: true });
   await tryGit(repository.topLevel, ['config', '--local', '--remove-section', 'ringlock']);
+  await uninstallMergeDriver(repository);
   return hooksStatus(repository);
 }
 
@@ -110,7 +120,12 @@ export async function hooksStatus(repository: GitRepository): Promise<HooksStatu
           : 'outdated';
     hooks.push({ name, state, chained: await isThere(`${hook}${earlierSuffix}`) });
   }
-  return { directory, hooks, installed: hooks.every(({ state }) => state === 'installed') };
+  const mergeDriver = await mergeDriverStatus(repository);
+  const installed =
+    hooks.every(({ state }) => state === 'installed') &&
+    mergeDriver.configuration === 'installed' &&
+    mergeDriver.attributes.every(({ state }) => state !== 'missing');
+  return { directory, hooks, mergeDriver, installed };
 }
 
 /** husky makes `.husky/_` anew at each install and runs the hooks of `.husky` from there. */
