@@ -101,7 +101,9 @@ function refuseHandlersOutside({ lifecycle = {} }: ModuleFile, text: string, fil
   }
 }
 
-interface ModuleFile {
+/** module.json as it is written; fields that ringlock does not know are kept. */
+export interface ModuleFile {
+  readonly [field: string]: unknown;
   readonly name: string;
   readonly alias: string;
   readonly version: string;
