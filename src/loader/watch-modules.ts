@@ -101,8 +101,9 @@ class Follower implements ModulesWatch {
     if (this.#options.signal?.aborted) return this.modules;
     const seen = await linkMark(this.#root);
     if (seen === this.#taken.seen) return this.modules;
-    const modules = await loadModules(this.#root, this.#options);
-    if (!isSame(modules, this.modules)) await this.#onSwitch(modules);
+    const found = await loadModules(this.#root, this.#options);
+    const modules = isSame(found, this.modules) ? this.modules : found;
+    if (modules === found) await this.#onSwitch(modules);
     this.#taken = { modules, seen };
     return modules;
   }
