@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { RinglockError } from '../../src/errors.ts';
@@ -85,10 +87,40 @@ test('says that a modules directory is not the root’s yet, or that its state i
   const kept = await openTestRoot(t, { path: root.path, inPlace: directory });
   await deploy(kept, orders1, products);
   assert.equal((await loadModules(root.path, options)).modules.length, 2);
+  const file = join(directory, '.ringlock/state.json');
+  const state = readFileSync(file, 'utf8');
+  const [placed] = Object.values<object>(JSON.parse(state).modules);
+  const moves = [{ directory: 'Orders', before: null, after: placed }];
+  const pending = { id: 'again', from: 2, to: 2, moves };
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(state), pending }));
+  assert.equal((await errorOf(loadModules(root.path, options))).code, 'modules-dir-switching');
+  writeFileSync(file, state);
   rmSync(join(directory, 'Products/module.json'));
   assert.equal((await errorOf(loadModules(root.path, options))).code, 'module-missing');
-  writeFileSync(join(directory, '.ringlock/state.json'), '{');
+  writeFileSync(file, '{');
   assert.equal((await errorOf(loadModules(root.path, options))).code, 'modules-dir-state-damaged');
   const gone = { ...options, modulesDirectory: `${directory}.gone` };
   assert.equal((await errorOf(loadModules(root.path, gone))).code, 'disk-failed');
+});
+
+test('modules that are replaced while they are read are not taken for one generation', async (t) => {
+  const directory = fileSystems.usualDisk(t);
+  const root = await openTestRoot(t, { inPlace: directory });
+  await deploy(root, orders1, products);
+  const manifest = join(directory, 'Orders/module.json');
+  const text = readFileSync(manifest);
+  // Whoever reads a pipe waits for its writer.
+  unlinkSync(manifest);
+  execFileSync('mkfifo', [manifest]);
+  const loading = loadModules(root.path, { modulesDirectory: directory, timeoutMs: 0 });
+  const writer = await open(manifest, 'w');
+  const file = join(directory, '.ringlock/state.json');
+  const state = JSON.parse(readFileSync(file, 'utf8'));
+  const pending = { id: 'next', from: 1, to: 2, moves: [] };
+  writeFileSync(file, JSON.stringify({ ...state, pending }));
+  await writer.writeFile(text);
+  await writer.close();
+  const error = await errorOf(loading);
+  assert.equal(error.code, 'modules-dir-switching');
+  assert.match(error.message, /modules were replaced while it was read/);
 });

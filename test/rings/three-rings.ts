@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { before, type TestContext } from 'node:test';
@@ -11,12 +13,13 @@ import { RingShowCommand } from '../../src/commands/ring-show.ts';
 import { type LoadedModules, loadModules } from '../../src/index.ts';
 import { passInProcess } from '../support/in-process.ts';
 import {
+  asPlatform,
   createPlatform,
   type ModuleFixture,
   moduleFiles,
   type Platform,
 } from '../support/platform.ts';
-import { gitEnvironment, type Repository } from '../support/repository.ts';
+import { gitEnvironment, openRepository, type Repository } from '../support/repository.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 export const ringNames = ['stable', 'edge', 'canary'] as const;
@@ -36,12 +39,14 @@ export interface ThreeRings {
   converge(ring: RingName): Promise<number>;
   /** What the ring's application loads. */
   load(ring: RingName): Promise<LoadedModules>;
-  /** Alias → version of what each ring's application loads, after a pass of each. */
-  served(): Promise<Record<RingName, Record<string, string>>>;
+  /** Alias → version of what the rings' applications load, after a pass of each. */
+  served<R extends RingName>(...rings: readonly R[]): Promise<Record<R, Record<string, string>>>;
   root(ring: RingName): string;
 }
 
-/** Made once for a file of tests, which go on from what the one before has left. */
+let template: string | undefined;
+
+/** Made once for a group of tests, each of which goes on from what the one before has left. */
 export function threeRings(): () => ThreeRings {
   Object.assign(process.env, gitEnvironment);
   let rings: ThreeRings | undefined;
@@ -55,20 +60,23 @@ export function threeRings(): () => ThreeRings {
 }
 
 function create(t: TestContext): ThreeRings {
-  const platform = createPlatform(t);
+  template ??= createPlatform(t).path;
+  const path = join(temporaryDirectory(t, 'platform'), 'repo');
+  cpSync(template, path, { recursive: true });
+  const platform = asPlatform(openRepository(path), ringNames);
   const roots = Object.fromEntries(
     ringNames.map((ring) => [ring, temporaryDirectory(t, ring)]),
   ) as Record<RingName, string>;
   const converge = async (ring: RingName) =>
     (await passInProcess({ repo: platform.path, root: roots[ring], ring })).code;
   const load = (ring: RingName) => loadModules(roots[ring]);
-  const served = async () => {
-    const all: Partial<Record<RingName, Record<string, string>>> = {};
-    for (const ring of ringNames) {
+  const served: ThreeRings['served'] = async (...rings) => {
+    const all = new Map<string, Record<string, string>>();
+    for (const ring of rings) {
       assert.equal(await converge(ring), 0, ring);
-      all[ring] = versionsOf(await load(ring));
+      all.set(ring, versionsOf(await load(ring)));
     }
-    return all as Record<RingName, Record<string, string>>;
+    return Object.fromEntries(all) as Awaited<ReturnType<ThreeRings['served']>>;
   };
   return { platform, converge, load, served, root: (ring) => roots[ring] };
 }

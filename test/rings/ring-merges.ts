@@ -32,7 +32,7 @@ describe('RingMerge', () => {
     const before = lockOf(platform, 'stable');
     assert.deepEqual(mergeBoth(platform, 'bump-orders', 'bump-products'), []);
     await done(platform, 'lock', '--check');
-    const { canary, edge } = await served();
+    const { canary, edge } = await served('edge', 'canary');
     assert.deepEqual([canary['orders'], canary['products']], ['1.1.0', '1.1.0']);
     assert.deepEqual([edge['orders'], edge['products']], ['1.0.0', '1.0.0']);
     assert.deepEqual(lockOf(platform, 'stable'), before);
@@ -49,7 +49,7 @@ describe('RingMerge', () => {
     await done(platform, 'lock');
     platform.commit('Merge');
     await done(platform, 'lock', '--check');
-    const { canary, stable } = await served();
+    const { canary, stable } = await served('stable', 'canary');
     assert.deepEqual([canary['invoices'], canary['inventory']], ['1.0.0', '1.0.0']);
     assert.deepEqual([stable['invoices'], stable['inventory']], [undefined, undefined]);
   });
@@ -73,6 +73,6 @@ describe('RingMerge', () => {
     await done(platform, 'lock');
     platform.commit('Merge both fixes');
     await done(platform, 'lock', '--check');
-    assert.equal((await served()).canary['mobile-app'], '0.3.2');
+    assert.equal((await served('canary')).canary['mobile-app'], '0.3.2');
   });
 });

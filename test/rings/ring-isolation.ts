@@ -11,7 +11,7 @@ describe('RingIsolation', () => {
     bump(platform, 'Orders', '1.1.0');
     await done(platform, 'lock');
     platform.commit('Orders 1.1.0');
-    const versions = await served();
+    const versions = await served(...ringNames);
     for (const ring of ringNames) {
       const { ring: name, modules } = lockOf(platform, ring);
       const pinned = Object.entries(modules).map(([alias, { version }]) => [alias, version]);
