@@ -61,7 +61,7 @@ const options = {
 };
 await Promise.all([
   build({ ...options, entryPoints: { cli: 'src/cli.ts' }, splitting: true }),
-  // By itself: in chunks shared with the program, an application would load twice as much.
+  // By itself: in chunks shared with the program, an application would load more than twice as much.
   build({ ...options, entryPoints: { index: 'src/index.ts' } }),
 ]);
 mkdirSync('dist/assets', { recursive: true });
