@@ -49,7 +49,7 @@ test('the sample application serves two rings on two versions, and loses no requ
   const stable = await startApplication(t, roots.stable, { 'acme.example.com': 'acme' });
   const edge = await startApplication(t, roots.edge, { 'widgets.example.com': 'widgets' });
   startWatching(t, { repo, root: roots.edge, ring: 'edge' }, [
-    ...['--interval', '200ms', '--notify-url', edge.reloadUrl],
+    ...['--interval', '500ms', '--notify-url', edge.reloadUrl],
     ...['--health-url', `http://127.0.0.1:${edge.port}/api/health`],
   ]);
   const streams = [
@@ -131,7 +131,7 @@ function modulesAtVersion(version: string): ModuleFixture[] {
 import { setTimeout } from 'node:timers/promises';
 export async function get({ searchParams, module }) {
   const until = searchParams.get('until');
-  do await setTimeout(10); while (until !== null && !existsSync(until));
+  do await setTimeout(25); while (until !== null && !existsSync(until));
   return { orders: '${version}', ...module('products').get() };
 }
 `,

@@ -73,8 +73,8 @@ describe('RingMultiModule', () => {
     platform.git('add', '-A');
     await done(platform, 'lock');
     platform.commit('Remove experimental-feature');
-    const { stable, edge, canary } = await served(...ringNames);
-    assert.deepEqual([stable[alias], edge[alias], canary[alias]], [undefined, '0.1.0', undefined]);
+    const { edge, canary } = await served('edge', 'canary');
+    assert.deepEqual([edge[alias], canary[alias]], ['0.1.0', undefined]);
     assert.deepEqual([canary['orders'], edge['orders']], ['1.1.0', '1.0.0']);
   });
 });

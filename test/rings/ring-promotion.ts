@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { bump, done, lockOf, locksOf, ringlock, ringNames, threeRings } from './three-rings.ts';
+import { bump, done, lockOf, locksOf, ringlock, threeRings } from './three-rings.ts';
 
 const promote = (alias: string, from = 'canary', to = 'edge') =>
   ['ring', 'promote', alias, '--from', from, '--to', to] as const;
@@ -63,10 +63,10 @@ describe('RingPromotion', () => {
     const { platform, served } = rings();
     await done(platform, ...promote('products'));
     platform.commit('Promote products 1.2.0 to edge');
-    const promoted = await served(...ringNames);
+    const promoted = await served('edge', 'canary');
     assert.equal(promoted.edge['products'], '1.2.0');
     platform.git('revert', '--no-edit', 'HEAD');
-    const after = await served(...ringNames);
+    const after = await served('edge', 'canary');
     assert.equal(after.edge['products'], '1.1.0');
     assert.deepEqual({ ...after, edge: {} }, { ...promoted, edge: {} });
   });
