@@ -94,6 +94,8 @@ test('what the documentation says to PHP reads what the root serves', async (t) 
   const orders = makeModule('orders', '1.0.0');
   await deployTo(root, orders, makeModule('products', '1.2.0'));
   const script = join(import.meta.dirname, '../docs/examples/read-current.php');
+  const documented = readFileSync(join(import.meta.dirname, '../docs/library.md'), 'utf8');
+  assert.ok(documented.includes(readFileSync(script, 'utf8')), 'docs/library.md shows the script');
   const php = (path: string) => spawnSync('php', [script, path], { encoding: 'utf8' });
   const { error, stdout, stderr } = php(root.path);
   if (error !== undefined && process.env['RINGLOCK_TEST_REQUIRE_ALL'] !== '1') {

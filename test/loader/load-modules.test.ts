@@ -293,6 +293,29 @@ test('says that a root is missing, empty or no path at all', async (t) => {
   }
 });
 
+test('an application of another user reads a root, unless the directory is closed to it', async (t) => {
+  if (process.getuid?.() !== 0) {
+    t.skip('only root can become another user');
+    return;
+  }
+  const root = await openTestRoot(t);
+  await deploy(root, orders1, products);
+  const load = async () => {
+    process.seteuid?.(65_534);
+    try {
+      return await loadModules(root.path);
+    } finally {
+      process.seteuid?.(0);
+    }
+  };
+  chmodSync(root.path, 0o700);
+  const error = await errorOf(load());
+  assert.equal(error.code, 'disk-denied');
+  assert.match(error.hint ?? '', /Give this process’s user the directory/);
+  chmodSync(root.path, 0o755);
+  assert.deepEqual(await load(), await loadModules(root.path));
+});
+
 test('gives what the reconciler left out, with its reasons', async (t) => {
   const root = await openTestRoot(t);
   await deployWithout(root);
