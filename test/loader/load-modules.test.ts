@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { before, type TestContext, test } from 'node:test';
 import { loadModules, resolveModule } from '../../src/index.ts';
 import { removeTree } from '../../src/store/module-tree.ts';
 import type { Root } from '../../src/store/root.ts';
@@ -24,6 +24,14 @@ import { mobile, moduleOf, orders1, orders2, products } from './made-modules.ts'
 
 const aliasesOf = (view: { modules: readonly { alias: string }[] }) =>
   view.modules.map(({ alias }) => alias);
+
+/** A root whose generation 1 has Products, Orders and Mobile; for tests that change nothing. */
+let shared: Root;
+
+before(async (t) => {
+  shared = await openTestRoot(t as TestContext);
+  await deploy(shared, mobile, orders1, products);
+});
 
 for (const link of ['symlink', 'hardlink'] as const) {
   test(`gives one generation, dependencies first, real paths and the whole module.json (${link})`, async (t) => {
@@ -62,10 +70,8 @@ for (const link of ['symlink', 'hardlink'] as const) {
   });
 }
 
-test('nobody who gets a view can change it', async (t) => {
-  const root = await openTestRoot(t);
-  await deploy(root, orders1, products);
-  const view = await loadModules(root.path);
+test('nobody who gets a view can change it', async () => {
+  const view = await loadModules(shared.path);
   const module = view.modules[1] as { version: string; manifest: { dependencies: object } };
   for (const change of [
     () => Object.assign(view, { generation: 2 }),
@@ -77,13 +83,10 @@ test('nobody who gets a view can change it', async (t) => {
   }
 });
 
-test('refuses what the image cannot run, and what needs it, as the graph of the reconciler does', async (t) => {
-  const root = await openTestRoot(t);
-  const alone = moduleOf('alone', '1.0.0');
-  await deploy(root, products, orders1, mobile, alone);
-  const view = await loadModules(root.path, { platform: '3.1.0' });
+test('refuses what the image cannot run, and what needs it, as the graph of the reconciler does', async () => {
+  const view = await loadModules(shared.path, { platform: '3.1.0' });
   assert.equal(view.platform, '3.1.0');
-  assert.deepEqual(aliasesOf(view), ['alone']);
+  assert.deepEqual(aliasesOf(view), []);
   assert.deepEqual(view.refused, [
     {
       alias: 'mobile',
@@ -125,11 +128,9 @@ test('refuses a module whose dependency is missing or has another version', asyn
 });
 
 test('takes the platform from a file, and refuses one that is none', async (t) => {
-  const root = await openTestRoot(t);
-  await deploy(root, products);
   const file = join(temporaryDirectory(t), 'VERSION');
   writeFileSync(file, '1.9.0\n');
-  assert.equal((await loadModules(root.path, { platformFile: file })).refused.length, 1);
+  assert.equal((await loadModules(shared.path, { platformFile: file })).refused.length, 3);
   writeFileSync(file, 'two\n');
   for (const [options, code] of [
     [{ platformFile: file }, 'invalid-platform-version'],
@@ -137,17 +138,15 @@ test('takes the platform from a file, and refuses one that is none', async (t) =
     [{ platform: '2.0.0', platformFile: file }, 'platform-twice'],
     [{ platformFile: `${file}.gone` }, 'disk-failed'],
   ] as const) {
-    assert.equal((await errorOf(loadModules(root.path, options))).code, code);
+    assert.equal((await errorOf(loadModules(shared.path, options))).code, code);
   }
 });
 
-test('resolves one module, and names those there are for one that is not', async (t) => {
-  const root = await openTestRoot(t);
-  await deploy(root, orders1, products);
-  assert.equal((await resolveModule(root.path, 'orders')).version, '1.0.0');
-  const error = await errorOf(resolveModule(root.path, 'invoices'));
+test('resolves one module, and names those there are for one that is not', async () => {
+  assert.equal((await resolveModule(shared.path, 'orders')).version, '1.0.0');
+  const error = await errorOf(resolveModule(shared.path, 'invoices'));
   assert.equal(error.code, 'unknown-module');
-  assert.equal(error.hint, 'Modules there: orders, products.');
+  assert.equal(error.hint, 'Modules there: mobile, orders, products.');
 });
 
 test('however often it is switched and collected meanwhile, a view is of one generation', async (t) => {

@@ -63,11 +63,10 @@ describe('RingPromotion', () => {
     const { platform, served } = rings();
     await done(platform, ...promote('products'));
     platform.commit('Promote products 1.2.0 to edge');
-    const promoted = await served('edge', 'canary');
-    assert.equal(promoted.edge['products'], '1.2.0');
+    const { canary, stable } = locksOf(platform);
+    assert.equal((await served('edge')).edge['products'], '1.2.0');
     platform.git('revert', '--no-edit', 'HEAD');
-    const after = await served('edge', 'canary');
-    assert.equal(after.edge['products'], '1.1.0');
-    assert.deepEqual({ ...after, edge: {} }, { ...promoted, edge: {} });
+    assert.equal((await served('edge')).edge['products'], '1.1.0');
+    assert.deepEqual({ ...locksOf(platform), edge: '' }, { canary, stable, edge: '' });
   });
 });
