@@ -56,6 +56,13 @@ module.exports = {
       to: { path: '^src/(reconcile|serve|ui)/', pathNot: '^src/reconcile/log\\.ts$' },
     },
     {
+      name: 'applications-load-little',
+      comment: 'What an application imports reads a root: no git, no network, no database.',
+      severity: 'error',
+      from: { path: '^src/loader/' },
+      to: { path: '^src/', pathNot: '^src/((loader|repo|digest|store)/|errors\\.ts$)' },
+    },
+    {
       name: 'no-cycles',
       severity: 'error',
       from: { path: '^src/' },

@@ -11,6 +11,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
+import { moduleOf } from './loader/made-modules.ts';
+import { deploy, openTestRoot } from './store/support.ts';
 import { createPlatform } from './support/platform.ts';
 import { createRepository, gitEnvironment } from './support/repository.ts';
 import { temporaryDirectory } from './support/temporary.ts';
@@ -97,15 +99,26 @@ test('the installed program starts a platform where there are only modules', (t)
   assert.equal(JSON.parse(repository.read('manifests/stable.lock.json')).ring, 'stable');
 });
 
-test('the installed library reads a lock, and its types hold without any other package', () => {
+test('the installed library loads modules, and its types hold without any other package', async (t) => {
   writeFileSync(
     join(installed, 'use.ts'),
-    `import { formatLock, type Lock, parseLock } from 'ringlock';
+    `import { formatLock, type Lock, loadModules, parseLock, resolveModule, RinglockError, watchModules } from 'ringlock';
 const text = '{"platform": "2.0.0", "modules": {}}';
 const lock: Lock = parseLock(text, 'stable');
 console.log(formatLock(lock).length > 0 ? lock.ring : '');
 // @ts-expect-error a ring's name is a text
 parseLock(text, 1);
+const view = await loadModules('/srv/modules', { platformFile: undefined });
+const paths: string[] = view.modules.map(({ path }) => path);
+// @ts-expect-error a view is read-only
+view.modules[0] = view.modules[1];
+const { manifest } = await resolveModule('/srv/modules', 'orders');
+const range: string | undefined = manifest.dependencies?.['products'];
+const { signal } = new AbortController();
+const watch = await watchModules('/srv/modules', async ({ generation }) => generation, { signal });
+const reason: string | undefined = (await watch.look()).refused[0]?.reason;
+const code = (error: unknown) => (error instanceof RinglockError ? error.code : undefined);
+console.log(paths, range, reason, code(undefined));
 `,
   );
   const tsc = join(root, 'node_modules/.bin/tsc');
@@ -116,12 +129,36 @@ parseLock(text, 1);
   });
   const errors = checked.stdout.split('\n').filter((line) => !/TS2584.*console/.test(line));
   assert.deepEqual(errors.filter(Boolean), []);
-  const script = `import { parseLock } from 'ringlock'; console.log(parseLock('{"platform": "2.0.0", "modules": {}}', 'stable').ring)`;
-  const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
-    cwd: installed,
-    encoding: 'utf8',
-  });
-  assert.equal(printed, 'stable\n');
+  const served = await openTestRoot(t);
+  await deploy(served, moduleOf('orders', '1.0.0'));
+  const script = `import { loadModules, parseLock } from 'ringlock';
+const { modules } = await loadModules(process.argv[1]);
+console.log(parseLock('{"platform": "2.0.0", "modules": {}}', 'stable').ring, modules[0].version)`;
+  const printed = execFileSync(
+    process.execPath,
+    ['--input-type=module', '-e', script, served.path],
+    {
+      cwd: installed,
+      encoding: 'utf8',
+    },
+  );
+  assert.equal(printed, 'stable 1.0.0\n');
+});
+
+test('what an application imports is one small file that needs nothing but a disk', () => {
+  const file = join(installed, 'node_modules/ringlock/dist/index.js');
+  const text = readFileSync(file, 'utf8');
+  const imports = [...text.matchAll(/\b(?:from|import\()\s*["']([^"']+)["']/g)].map(
+    (match) => match[1],
+  );
+  assert.deepEqual([...new Set(imports)].sort(), [
+    'node:crypto',
+    'node:fs/promises',
+    'node:module',
+    'node:path',
+    'node:timers/promises',
+  ]);
+  assert.ok(text.length < 250_000, `${file} has ${text.length} bytes`);
 });
 
 function run(cwd: string, ...args: string[]) {

@@ -1,6 +1,6 @@
 import { createContext, Script } from 'node:vm';
 
-const call = new Script('work()');
+let call: Script | undefined;
 let context: { work: (() => unknown) | undefined } | undefined;
 
 /**
@@ -11,6 +11,7 @@ let context: { work: (() => unknown) | undefined } | undefined;
  */
 export function withinTime<Result>(limitMs: number, work: () => Result): Result | undefined {
   context ??= createContext({ work: undefined }) as { work: (() => unknown) | undefined };
+  call ??= new Script('work()');
   context.work = work;
   try {
     return call.runInContext(context, { timeout: limitMs }) as Result;

@@ -200,7 +200,8 @@ export class Operation {
     const { plan, commit, facts, detail } = this.#planned;
     if (before !== undefined && plan.steps.length === 0 && detail['reason'] === undefined) return;
     const { operationId } = facts;
-    return root.buildGeneration(plan.effective, { commit, operationId, repository, branch });
+    const { effective, skipped: refused } = plan;
+    return root.buildGeneration(effective, { commit, operationId, repository, branch, refused });
   }
 
   /** What turns back before the switch leaves this replica as it was. */

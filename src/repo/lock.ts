@@ -1,7 +1,7 @@
 import semver from 'semver';
 import { badInput } from '../errors.ts';
+import { invalidJsonValue, parseJsonFile } from './json-text.ts';
 import { lockFile } from './names.ts';
-import { invalidValue, parseJsonFile } from './source-text.ts';
 import { lockValidator } from './validators.ts';
 
 export interface LockArtifact {
@@ -47,7 +47,7 @@ export function parseLock(text: string, ring: string, file = lockFile(ring)): Lo
   refuseNewerVersion(text, file);
   const value = parseJsonFile(text, file, lockValidator) as LockFile;
   if (value.ring !== undefined && value.ring !== ring) {
-    throw invalidValue(text, file, ['ring'], value.ring, `"${ring}", as the file's name says`);
+    throw invalidJsonValue(text, file, ['ring'], value.ring, `"${ring}", as the file's name says`);
   }
   return {
     ring,

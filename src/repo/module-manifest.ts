@@ -1,6 +1,6 @@
 import semver from 'semver';
 import { badInput } from '../errors.ts';
-import { invalidValue, parseJsonFile } from './source-text.ts';
+import { invalidJsonValue, parseJsonFile } from './json-text.ts';
 import { moduleValidator } from './validators.ts';
 
 export type LifecycleEvent = 'onEnable' | 'onDisable' | 'onInstall' | 'onUpgrade' | 'onDowngrade';
@@ -47,11 +47,11 @@ export function parseModuleManifest(text: string, file: string): ModuleManifest 
   const range = value.compatibility?.platform;
   if (range !== undefined && semver.validRange(range, { includePrerelease: true }) === null) {
     const path = ['compatibility', 'platform'];
-    throw invalidValue(text, file, path, range, 'a semver range such as ^2.0.0 or >=2.0 <3.0');
+    throw invalidJsonValue(text, file, path, range, 'a semver range such as ^2.0.0 or >=2.0 <3.0');
   }
   for (const [alias, wanted] of Object.entries(value.dependencies ?? {})) {
     if (semver.validRange(wanted, { includePrerelease: true }) === null) {
-      throw invalidValue(
+      throw invalidJsonValue(
         text,
         file,
         ['dependencies', alias],
@@ -97,11 +97,13 @@ function refuseHandlersOutside({ lifecycle = {} }: ModuleFile, text: string, fil
       : !run.startsWith('/') && !run.split('/').includes('..') && !/[\\\0]/.test(run);
     if (isInside) continue;
     const expected = 'a path inside the module, or an http URL on 127.0.0.1, localhost or [::1]';
-    throw invalidValue(text, file, ['lifecycle', event], run, expected);
+    throw invalidJsonValue(text, file, ['lifecycle', event], run, expected);
   }
 }
 
-interface ModuleFile {
+/** module.json as it is written; fields that ringlock does not know are kept. */
+export interface ModuleFile {
+  readonly [field: string]: unknown;
   readonly name: string;
   readonly alias: string;
   readonly version: string;

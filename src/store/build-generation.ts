@@ -1,6 +1,7 @@
 import { chmod, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { environmentFailed } from '../errors.ts';
+import type { Incompatibility } from '../repo/graph.ts';
 import type { Lock, LockEntry } from '../repo/lock.ts';
 import { syncDirectory } from './atomic-file.ts';
 import { type Generation, generationFiles, lockDigest } from './generation.ts';
@@ -16,6 +17,8 @@ export interface GenerationFacts {
   readonly operationId: string | null;
   readonly repository: string | null;
   readonly branch: string | null;
+  /** What was left out because it cannot run (nothing). */
+  readonly refused?: readonly Incompatibility[];
 }
 
 /**
@@ -35,6 +38,7 @@ export async function buildGeneration(
   const directories = moduleDirectories(lock);
   const generation: Generation = {
     ...facts,
+    refused: facts.refused ?? [],
     number,
     path: generationPath(context.root, number),
     lock,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { environmentFailed, RinglockError } from '../errors.ts';
+import type { Incompatibility } from '../repo/graph.ts';
 import { formatLock, type Lock, parseLock } from '../repo/lock.ts';
 import { diskFailed, isAbsent } from './disk-error.ts';
 import {
@@ -29,6 +30,8 @@ export interface Generation {
   readonly branch: string | null;
   /** RFC 3339, UTC. */
   readonly createdAt: string;
+  /** What was left out of the committed lock because it cannot run; see `policy.incompatible`. */
+  readonly refused: readonly Incompatibility[];
 }
 
 /** `.ringlock/generation.json`, part of the contract with applications. */
@@ -44,6 +47,8 @@ interface GenerationFile {
   readonly branch: string | null;
   readonly link: LinkMode;
   readonly created_at: string;
+  /** Absent where nothing was left out. */
+  readonly refused?: readonly Incompatibility[];
 }
 
 /**
@@ -110,6 +115,7 @@ export async function readGeneration(
       repository: facts.repository,
       branch: facts.branch,
       createdAt: facts.created_at,
+      refused: facts.refused ?? [],
     };
   } catch (error) {
     if (isAbsent(error) || error instanceof SyntaxError) return undefined;
@@ -127,7 +133,8 @@ function isFactsOf(facts: GenerationFile | null, number: number): boolean {
     [facts.commit, facts.operation_id, facts.repository, facts.branch].every(
       (fact) => fact === null || typeof fact === 'string',
     ) &&
-    typeof facts.created_at === 'string'
+    typeof facts.created_at === 'string' &&
+    (facts.refused === undefined || Array.isArray(facts.refused))
   );
 }
 
@@ -152,6 +159,7 @@ export function generationFiles(generation: Omit<Generation, 'path'>): ReadonlyM
     branch: generation.branch,
     link: generation.link,
     created_at: generation.createdAt,
+    ...(generation.refused.length > 0 && { refused: generation.refused }),
   };
   return new Map([
     ['lock.json', formatLock(lock)],
@@ -172,6 +180,7 @@ function generationFile(path: string): string {
   return join(path, generationFacts, 'generation.json');
 }
 
-function generationLockFile(path: string): string {
+/** The effective lock of the generation at a path. */
+export function generationLockFile(path: string): string {
   return join(path, generationFacts, 'lock.json');
 }

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { loadModules } from '../../src/loader/load-modules.ts';
 import {
   deploy,
   filesLockedAt,
@@ -230,6 +231,18 @@ describe('reconcile --once', { concurrency: 2 }, () => {
     deploy(platform, 'Orders for a platform to come');
     await converge(ring);
     assert.deepEqual(Object.keys(readStatusFile(root).modules), ['mobile-app', 'products']);
+    const { modules, refused } = await loadModules(root);
+    assert.deepEqual(
+      modules.map(({ alias }) => alias),
+      ['mobile-app', 'products'],
+    );
+    assert.deepEqual(
+      refused.map(({ alias, kind, because }) => [alias, kind, because]),
+      [
+        ['communications', 'refused-dependency', 'orders'],
+        ['orders', 'platform', null],
+      ],
+    );
   });
 
   it('refuses a rewritten branch, naming both commits, unless the pod says otherwise', async (t) => {
