@@ -1,6 +1,7 @@
 import { Command, Option } from 'clipanion';
 import { badInput } from '../errors.ts';
 import { runMergeDriver } from '../git/merge/merge-driver.ts';
+import { redact } from '../redaction.ts';
 import { BaseCommand } from './base.ts';
 
 export class MergeDriverCommand extends BaseCommand {
@@ -42,17 +43,22 @@ export class MergeDriverCommand extends BaseCommand {
     });
     this.answer({ path, ...outcome });
     if (outcome.clean || this.json) return outcome.clean ? 0 : 1;
-    const { stderr } = this.context;
+    const said = shown(path);
     if (outcome.how === 'text') {
-      stderr.write(`ringlock: ${path} was merged line by line, with conflicts\n`);
+      this.warn(`ringlock: ${said} was merged line by line, with conflicts`);
       return 1;
     }
-    stderr.write(`ringlock: ${path} has conflicts:\n`);
-    for (const line of outcome.conflicts) stderr.write(`  ${line}\n`);
+    this.warn(`ringlock: ${said} has conflicts:`);
+    for (const line of outcome.conflicts) this.warn(`  ${shown(line)}`);
     if (path.endsWith('.lock.json')) {
-      stderr.write('  → resolve modules/ first, then: ringlock lock && git add manifests\n');
+      this.warn('  → resolve modules/ first, then: ringlock lock && git add manifests');
     }
     return 1;
+  }
+
+  /** To standard error, which git shows beside its own words. */
+  private warn(line: string): void {
+    this.context.stderr.write(`${redact(line)}\n`);
   }
 
   private size(): number {
@@ -72,4 +78,9 @@ export class MergeDriverCommand extends BaseCommand {
     const head = heads.length === 1 ? heads[0]?.[1] : undefined;
     return { base: base ?? 'base', ours: ours ?? 'ours', theirs: theirs ?? head ?? 'theirs' };
   }
+}
+
+/** Names and values come from a repository: none of them steers a terminal. */
+function shown(text: string): string {
+  return text.replace(/\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu, '?');
 }

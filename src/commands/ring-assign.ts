@@ -43,6 +43,7 @@ export class RingAssignCommand extends BaseCommand {
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
     const files = await readManifestFiles(repository);
+    this.requireNames();
     const to = this.names.at(-1) ?? '';
     requireRing(files, to);
     if (this.fromRing !== undefined) requireRing(files, this.fromRing);
@@ -68,18 +69,20 @@ export class RingAssignCommand extends BaseCommand {
     return 0;
   }
 
+  private requireNames(): void {
+    const isNamed = this.names.length > 1;
+    if (isNamed !== (this.fromRing !== undefined)) return;
+    throw badInput(
+      'bad-usage',
+      'expected the tenants that move and their ring, or --from-ring and the ring',
+      {
+        hint: 'ringlock ring assign acme edge --reason "…", or ringlock ring assign --from-ring canary edge --reason "…"',
+      },
+    );
+  }
+
   private tenants({ tenants }: TenantsFile): string[] {
-    const ids = this.names.slice(0, -1);
-    if (ids.length > 0 === (this.fromRing !== undefined)) {
-      throw badInput(
-        'bad-usage',
-        'expected the tenants that move and their ring, or --from-ring and the ring',
-        {
-          hint: 'ringlock ring assign acme edge --reason "…", or ringlock ring assign --from-ring canary edge --reason "…"',
-        },
-      );
-    }
-    if (this.fromRing === undefined) return ids;
+    if (this.fromRing === undefined) return this.names.slice(0, -1);
     return [...tenants.values()].filter(({ ring }) => ring === this.fromRing).map(({ id }) => id);
   }
 

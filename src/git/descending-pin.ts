@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { LockEntry } from '../repo/lock.ts';
 import type { ContestedEntry } from '../repo/lock-merge.ts';
 import { type GitRepository, tryGit } from './git-command.ts';
@@ -24,8 +25,10 @@ export async function chooseDescending(
 ): Promise<DecidedEntries> {
   if (contested.length === 0) return { chosen: new Map(), open: [] };
   const heads = await everyHead(repository, environment);
+  // Each asks git for the whole history: a promotion of all modules would start a hundred at once.
+  const limit = pLimit(4);
   const descended = await withObjects(repository, (objects) =>
-    Promise.all(contested.map((entry) => descends(repository, objects, heads, entry))),
+    Promise.all(contested.map((entry) => limit(descends, repository, objects, heads, entry))),
   );
   const isChosen = (_: unknown, index: number) => descended[index] === true;
   return {

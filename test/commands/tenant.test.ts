@@ -157,6 +157,8 @@ test('enable and disable change one item of one line, and refuse what the ring d
 
 test('add and remove keep every other line; what two claim is refused, by verify too', async (t) => {
   const platform = withTenants(t);
+  const ring = 'manifests/edge.ring.yaml';
+  platform.write({ [ring]: `${platform.read(ring)}hostnames: [edge.example.com]\n` });
   const add = ['tenant', 'add', 'quux', '--ring', 'edge', '--name', 'Quux: Inc'];
   await done(
     platform,
@@ -178,6 +180,11 @@ test('add and remove keep every other line; what two claim is refused, by verify
       ['tenant', 'add', 'b', '--ring', 'edge', '--hostname', 'foo.example.com'],
       1,
       /foo\.example\.com is a hostname of tenant foo and of tenant b/,
+    ],
+    [
+      ['tenant', 'add', 'b', '--ring', 'stable', '--hostname', 'edge.example.com'],
+      1,
+      /edge\.example\.com is a hostname of ring edge and of tenant b/,
     ],
     [['tenant', 'add', 'b', '--ring', 'beta'], 1, /no ring "beta"/],
     [
@@ -243,7 +250,7 @@ test('ring assign moves several tenants, or all of a ring, in one commit', async
   assert.match(several, /^acme moves from stable to edge[\s\S]*^foo sits on edge already/m);
   for (const [wrong, code, message] of [
     [
-      ['ring', 'assign', 'edge', '--reason', 'x'],
+      ['ring', 'assign', 'acme', '--reason', 'x'],
       2,
       /expected the tenants that move and their ring/,
     ],

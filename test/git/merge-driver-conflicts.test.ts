@@ -7,13 +7,11 @@ import { favouredByArguments } from '../../src/git/merge/favoured-side.ts';
 import { cliPath } from '../support/cli.ts';
 import { runCommand } from '../support/command.ts';
 import {
-  addModule,
   createMergingPlatform,
   installDriver,
   lockOf,
   pin,
   release,
-  staleLocks,
 } from '../support/merging-platform.ts';
 import type { Platform } from '../support/platform.ts';
 import { createRepository } from '../support/repository.ts';
@@ -138,26 +136,6 @@ test('two pins of one module', async (t) => {
   });
 });
 
-test('a lock that resolves itself once both tracking sides changed the same module', async (t) => {
-  const platform = await createMergingPlatform(t);
-  platform.git('checkout', '-qb', 'topic');
-  await release(platform, 'Orders', '1.1.0');
-  platform.git('checkout', '-q', 'main');
-  await release(platform, 'Orders', '1.0.1');
-  const merged = platform.tryGit('merge', 'topic');
-  assert.match(
-    merged.stderr,
-    /canary\.lock\.json has conflicts:\n {2}orders: 1\.0\.1 on our side, 1\.1\.0/,
-  );
-  platform.git('checkout', '--theirs', 'modules/Orders');
-  platform.git('add', 'modules');
-  const locked = await runCommand(platform.path, LockCommand, ['lock']);
-  assert.equal(locked.code, 0, locked.stderr);
-  platform.git('add', 'manifests');
-  platform.git('commit', '-q', '--no-edit');
-  assert.equal(ordersIn(platform, 'canary'), '1.1.0');
-});
-
 test('what is no lock of this format is merged line by line', async (t) => {
   const platform = createRepository(t);
   await installDriver(platform);
@@ -177,27 +155,6 @@ test('what is no lock of this format is merged line by line', async (t) => {
   assert.equal(status, 1);
   assert.match(stderr, /edge\.lock\.json was merged line by line, with conflicts/);
   assert.match(platform.read(edge), /^<{7} [\s\S]*not a lock\n={7}\n/m);
-});
-
-test('an octopus merge asks no driver: git merges what stands apart, and refuses added neighbours', async (t) => {
-  const platform = await createMergingPlatform(t);
-  for (const [branch, directory] of [
-    ['payments', 'Payments'],
-    ['pricing', 'Pricing'],
-  ] as const) {
-    platform.git('checkout', '-qb', branch, 'main');
-    await addModule(platform, directory);
-  }
-  platform.git('checkout', '-qb', 'apart', 'main');
-  await release(platform, 'Communications', '1.0.1');
-  platform.git('checkout', '-q', 'main');
-  const start = await release(platform, 'MobileApp', '0.3.1');
-  assert.notEqual(platform.tryGit('merge', '--no-edit', 'payments', 'pricing').status, 0);
-  platform.git('reset', '-q', '--hard', start);
-  platform.git('merge', '-q', '--no-edit', 'payments', 'apart');
-  assert.equal(platform.git('rev-list', '--parents', '-1', 'HEAD').split(' ').length, 4);
-  platform.git('merge', '-q', '--no-edit', 'pricing');
-  assert.deepEqual(await staleLocks(platform), []);
 });
 
 test('the side that -X prefers is read from git’s arguments', () => {

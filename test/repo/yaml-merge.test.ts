@@ -117,6 +117,12 @@ tenants:
     ] as const) {
       assert.deepEqual(merged(ours, theirs), { conflicts: [conflict], text: undefined });
     }
+    const [ours, theirs] = [edit(['stable   #', 'edge   #']), edit(['stable   #', 'canary   #'])];
+    for (const side of ['ours', 'theirs', 'base'] as const) {
+      const texts = { base, ours, theirs };
+      const preferred = mergeYamlFile('manifests/tenants.yaml', texts, undefined, side);
+      assert.equal(preferred?.text, texts[side]);
+    }
     const unchanged = merged(removed, base);
     assert.equal(unchanged.text, removed);
   });
