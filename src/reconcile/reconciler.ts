@@ -90,7 +90,7 @@ export class Reconciler {
     const { attempt } = this.#parts;
     const limited = attempt.begin(signal);
     try {
-      await this.#takeRequests();
+      await this.takeRequests();
       return await this.#reconcileCommit(drift, limited);
     } catch (caught) {
       if (signal.aborted) return 'done';
@@ -107,12 +107,14 @@ export class Reconciler {
     }
   }
 
-  /** What people asked on this pod since the last pass. */
-  async #takeRequests(): Promise<void> {
+  /** Takes what people asked on this pod since the last pass; by itself it makes nothing of it true. */
+  async takeRequests(): Promise<void> {
     const { root, membership, audit, log, status } = this.#parts;
     const { ring, replica } = this.#settings;
     const who = { ring, replica, changes: this.#executor.lastTarget?.changes };
     const requests = await readRequests(root.path);
+    // What a hold replaces may have been said on another pod.
+    if (requests.length > 0 && membership.connection !== 'away') await membership.sync();
     for (const { request, done } of requests) {
       const taken = await takeRequest(request, membership, who);
       const event = operatorEvent(this.#facts({ name: request.by, commit: null }), taken);

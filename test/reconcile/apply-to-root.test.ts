@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, it, type TestContext } from 'node:test';
+import { withDatabase } from '../../src/audit/database.ts';
+import { applyToRoot, type PassFlags } from '../../src/reconcile/apply-to-root.ts';
+import { openReconciler } from '../../src/reconcile/open-reconciler.ts';
+import { RingMemory } from '../../src/reconcile/ring/ring-memory.ts';
+import { readCurrentGeneration } from '../../src/store/generation.ts';
+import { readStatusFile } from '../support/deploy.ts';
+import { errorOf } from '../support/error-of.ts';
+import { passInProcess } from '../support/in-process.ts';
+import { createPlatform } from '../support/platform.ts';
+import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
+import { query } from '../support/query.ts';
+import { defaultOptions } from '../support/reconcile-options.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+after(stopOwnPostgres);
+
+const silent = () => {};
+const log = { debug: silent, info: silent, warn: silent, error: silent };
+
+/** A root that serves, and another version's bytes that nobody has. */
+async function createRoot(t: TestContext, databaseUrl?: string) {
+  const platform = createPlatform(t);
+  const root = temporaryDirectory(t, 'root');
+  const { code } = await passInProcess({ repo: platform.path, root }, { databaseUrl });
+  assert.equal(code, 0);
+  const served = (await readCurrentGeneration(root))?.lock.modules.get('orders');
+  assert.ok(served);
+  const nowhere = { ...served, tree: null, sha256: `sha256:${'0'.repeat(64)}` };
+  const flags: PassFlags = {
+    ...defaultOptions,
+    databaseUrl,
+    repositories: [],
+    workingDirectory: root,
+  };
+  const wanted = { root, alias: 'orders', entry: nowhere, reason: 'mine', withDown: false };
+  return { platform, root, served, flags, wanted: { ...wanted, switchedWithinMs: 700 } };
+}
+
+/** What the root's file says of a hold on Orders. */
+function heldOnRoot(root: string): unknown {
+  const { records } = JSON.parse(readFileSync(join(root, 'ring-memory.json'), 'utf8'));
+  return records.find(({ kind }: { kind: string }) => kind === 'hold')?.value;
+}
+
+it('brings back exactly what was held when its own pass fails, also what only the ring knew', async (t) => {
+  const databaseUrl = await createDatabase();
+  const { root, served, flags, wanted } = await createRoot(t, databaseUrl);
+  const first = await errorOf(applyToRoot(wanted, flags, log));
+  assert.equal(first.code, 'not-served');
+  assert.match(first.message, /does not serve orders 1\.0\.0/);
+  const rows = () =>
+    query<{ value: unknown }>(databaseUrl, 'select value from ring_memory where kind = $1', [
+      'hold',
+    ]);
+  assert.deepEqual([heldOnRoot(root), await rows()], [null, [{ value: null }]]);
+  assert.deepEqual((readStatusFile(root) as object as { holds: object }).holds, {});
+  const before = {
+    entry: served,
+    reason: 'refunds',
+    by: 'ada',
+    since: '2026-01-02T03:04:05Z',
+    withDown: true,
+  };
+  await withDatabase(databaseUrl, async (client) => {
+    const elsewhere = RingMemory.without('canary', () => new Date());
+    await elsewhere.sync(client);
+    await elsewhere.hold('orders', before);
+    await elsewhere.sync(client);
+  });
+  await errorOf(applyToRoot(wanted, flags, log));
+  assert.deepEqual([heldOnRoot(root), await rows()], [before, [{ value: before }]]);
+  const { entry: _, withDown: __, ...told } = before;
+  assert.deepEqual((readStatusFile(root) as object as { holds: object }).holds, {
+    orders: { version: '1.0.0', ...told },
+  });
+});
+
+it('holds nothing that a running reconciler cannot serve or does not hear, and tells both failures', async (t) => {
+  const { platform, root, flags, wanted } = await createRoot(t);
+  const opened = await openReconciler(
+    { ...defaultOptions, repositories: [platform.path], root, ring: 'canary' },
+    log,
+  );
+  let isListening = false;
+  const end = new AbortController();
+  const filed = () => readdirSync(join(root, 'requests'));
+  const passes = (async () => {
+    while (!end.signal.aborted) {
+      if (isListening) await opened.reconciler.reconcile(end.signal);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })();
+  try {
+    const unheard = await errorOf(applyToRoot({ ...wanted, takenWithinMs: 200 }, flags, log));
+    assert.equal(unheard.code, 'request-not-taken');
+    assert.match(unheard.hint ?? '', /withdrawn/);
+    assert.deepEqual(filed(), []);
+    isListening = true;
+    // The version is the one that is served, its bytes are not.
+    const impossible = await errorOf(applyToRoot(wanted, flags, log));
+    assert.equal(impossible.code, 'not-switched');
+    assert.deepEqual([heldOnRoot(root), filed()], [null, []]);
+    const applying = errorOf(applyToRoot({ ...wanted, takenWithinMs: 300 }, flags, log));
+    await waitUntil('it is held', () => heldOnRoot(root) !== null && filed().length === 0);
+    isListening = false;
+    const both = await applying;
+    assert.equal(both.code, 'not-switched');
+    assert.match(
+      both.message,
+      /does not serve orders 1\.0\.0.*before could not be brought back: no reconciler/,
+    );
+  } finally {
+    end.abort();
+    await passes;
+    await opened.close();
+  }
+});
