@@ -183,7 +183,7 @@ async function elsewhere(
       });
     }
     const { repository, snapshot } = opened;
-    const packages = openPackages(snapshot);
+    const packages = openPackages(snapshot, repository);
     const resolved = await resolveAnywhere(repository, snapshot, alias, version, packages);
     return { entry: resolved.entry, module: graphModuleOf(resolved) };
   } catch (error) {

@@ -12,6 +12,7 @@ const noPackages: RootRequest['openPackages'] = () => ({
   versions: async () => [],
   find: async () => undefined,
   read: () => assert.fail('nothing is downloaded'),
+  readPresent: () => assert.fail('nothing is downloaded'),
 });
 
 /** A root that ran Orders 1.0.0 and 1.0.1, and then Products 2.0.0 with an Orders 2.0.0 that needs it. */
