@@ -1,19 +1,22 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, it, type TestContext } from 'node:test';
 import { withDatabase } from '../../src/audit/database.ts';
 import { applyToRoot, type PassFlags } from '../../src/reconcile/apply-to-root.ts';
+import { askReconciler } from '../../src/reconcile/ask-operators.ts';
 import { openReconciler } from '../../src/reconcile/open-reconciler.ts';
 import { RingMemory } from '../../src/reconcile/ring/ring-memory.ts';
+import { parseLock } from '../../src/repo/lock.ts';
 import { readCurrentGeneration } from '../../src/store/generation.ts';
-import { readStatusFile } from '../support/deploy.ts';
+import { deploy, readStatusFile } from '../support/deploy.ts';
 import { errorOf } from '../support/error-of.ts';
 import { passInProcess } from '../support/in-process.ts';
 import { createPlatform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
 import { query } from '../support/query.ts';
 import { defaultOptions } from '../support/reconcile-options.ts';
+import { servedVersion } from '../support/ring.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -80,14 +83,34 @@ it('brings back exactly what was held when its own pass fails, also what only th
   });
 });
 
-it('holds nothing that a running reconciler cannot serve or does not hear, and tells both failures', async (t) => {
+it('runs no migration of a version when it is told so', async (t) => {
+  const migrationsUrl = await createDatabase();
   const { platform, root, flags, wanted } = await createRoot(t);
+  const up = 'create table refunds (id int);\n';
+  platform.write({ 'modules/Orders/migrations/0001_refunds.up.sql': up });
+  platform.setVersion('Orders', '1.0.1');
+  deploy(platform, 'Orders 1.0.1');
+  const entry = parseLock(platform.read('manifests/canary.lock.json'), 'canary').modules.get(
+    'orders',
+  );
+  assert.ok(entry);
+  const more = { migrationsUrl, skipMigrations: true };
+  await applyToRoot({ ...wanted, entry }, { ...flags, ...more }, log);
+  assert.equal(servedVersion(root, 'Orders'), '1.0.1');
+  const tables = `select relname from pg_class where relkind = 'r' and relname in ('refunds', 'module_migrations')`;
+  assert.deepEqual(await query(migrationsUrl, tables), []);
+});
+
+it('holds nothing that a running reconciler cannot serve or does not hear, and tells both failures', async (t) => {
+  const { platform, root, served, flags, wanted } = await createRoot(t);
   const opened = await openReconciler(
     { ...defaultOptions, repositories: [platform.path], root, ring: 'canary' },
     log,
   );
   let isListening = false;
   const end = new AbortController();
+  // Its first pass looks at every byte by itself.
+  await opened.reconciler.reconcile(end.signal);
   const filed = () => readdirSync(join(root, 'requests'));
   const passes = (async () => {
     while (!end.signal.aborted) {
@@ -101,6 +124,17 @@ it('holds nothing that a running reconciler cannot serve or does not hear, and t
     assert.match(unheard.hint ?? '', /withdrawn/);
     assert.deepEqual(filed(), []);
     isListening = true;
+    // What is served, asked for anew, is looked at byte by byte.
+    const file = realpathSync(join(root, 'current/Orders/src/index.mjs'));
+    const right = readFileSync(file, 'utf8');
+    chmodSync(file, 0o644);
+    writeFileSync(file, 'damaged');
+    await applyToRoot({ ...wanted, entry: served }, flags, log);
+    await waitUntil(
+      'it is right again',
+      () => readFileSync(join(root, 'current/Orders/src/index.mjs'), 'utf8') === right,
+    );
+    await askReconciler(root, { kind: 'unhold', alias: 'orders' });
     // The version is the one that is served, its bytes are not.
     const impossible = await errorOf(applyToRoot(wanted, flags, log));
     assert.equal(impossible.code, 'not-switched');
