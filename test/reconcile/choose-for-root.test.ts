@@ -15,7 +15,7 @@ const noPackages: RootRequest['openPackages'] = () => ({
   readPresent: () => assert.fail('nothing is downloaded'),
 });
 
-/** A root that ran Orders 1.0.0 and 1.0.1, and then Products 2.0.0 with an Orders 2.0.0 that needs it. */
+/** A root that ran version 1 of all, and then Products 2.0.0 with an Orders 2.0.0 that needs it. */
 async function createRoot(t: TestContext) {
   const platform = createPlatform(t);
   const root = temporaryDirectory(t, 'root');
@@ -24,16 +24,11 @@ async function createRoot(t: TestContext) {
     assert.equal(code, 0, status.last_error?.message);
   };
   await pass();
-  release(platform, 'Orders', '1.0.1');
-  deploy(platform, 'Orders 1.0.1');
-  await pass();
   release(platform, 'Products', '2.0.0');
   platform.setVersion('Orders', '2.0.0', { dependencies: { products: '^2.0.0' } });
   platform.setVersion('Communications', '1.0.1', { dependencies: { orders: '>=1' } });
-  deploy(platform, 'Products 2.0.0');
-  await pass();
   release(platform, 'MobileApp', '0.3.1');
-  deploy(platform, 'MobileApp 0.3.1');
+  deploy(platform, 'Products 2.0.0, MobileApp 0.3.1');
   await pass();
   return { platform, root };
 }
@@ -79,6 +74,6 @@ it('chooses what a root keeps whatever is wrong with the clone it is called in, 
   ] as const) {
     const error = await errorOf(chooseForRoot({ ...upgrade, cwd }));
     assert.equal(error.code, code, error.message);
-    assert.match(error.hint ?? '', /Versions kept in this root: 1\.0\.0, 1\.0\.1\./);
+    assert.match(error.hint ?? '', /Versions kept in this root: 1\.0\.0\./);
   }
 });

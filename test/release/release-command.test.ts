@@ -110,7 +110,7 @@ test('lock --artifacts writes what CI released, the same as release itself', asy
 
 test('lock --artifacts tells of every pin that it cannot complete, and completes the others', async (t) => {
   const { platform, directory } = platformWith(t);
-  for (const alias of ['orders', 'communications', 'products']) {
+  for (const alias of ['orders', 'products']) {
     assert.equal((await runCli(platform.path, ['release', alias])).code, 0);
   }
   const right = lockOf(platform, 'edge').modules.products;
@@ -119,7 +119,6 @@ test('lock --artifacts tells of every pin that it cannot complete, and completes
   // One is another package, of one the directory is damaged, and one was never released.
   writeFileSync(join(directory, 'orders/1.0.0/Orders-1.0.0.zip'), 'other bytes');
   rmSync(join(directory, 'orders/1.0.0/Orders-1.0.0.zip.sha256'));
-  rmSync(join(directory, 'communications'), { recursive: true });
   symlinkSync('communications', join(directory, 'communications'));
   const { code, stdout } = await runCli(platform.path, ['lock', '--artifacts']);
   assert.equal(code, 1, stdout);
