@@ -35,6 +35,8 @@ test('what a real registry has is listed with who runs it, and takes no module i
     ['orders', '1.0.0'],
     ['orders', '0.9.0'],
     ['payments', '1.0.0'],
+    ['billing', '1.0.0'],
+    ['con', '1.0.0'],
   ] as const) {
     await registry?.publish(packaged(alias, version), new AbortController().signal);
   }
@@ -46,6 +48,16 @@ test('what a real registry has is listed with who runs it, and takes no module i
   const error = await errorOf(plan('payments', '1.0.0'));
   assert.equal(error.code, 'directory-taken');
   assert.match(error.message, /payments in the OCI registry .* directory payments, .* checkout's/);
+  // Nor the directory that another stands in, nor a name that no pod would install.
+  const lock = platform.read('manifests/edge.lock.json');
+  Object.assign(snapshot, {
+    lockTexts: new Map(snapshot.lockTexts).set(
+      'edge',
+      lock.replace('"MobileApp"', '"Billing/App"'),
+    ),
+  });
+  assert.match((await errorOf(plan('billing', '1.0.0'))).message, /which is mobile-app's/);
+  assert.equal((await errorOf(plan('con', '1.0.0'))).code, 'invalid-module-directory');
   // One that is away is named, and keeps nothing of the other back.
   const away = `  - {kind: oci, url: 'http://127.0.0.1:9/x'}\n`;
   platform.write({ 'manifests/ringlock.yaml': text(away) });
