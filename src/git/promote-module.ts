@@ -39,7 +39,7 @@ export async function promoteModule(
   const from = requireLock(files, fromRing).lock;
   const { lock: to, text } = requireLock(files, toRing);
   const { maxFiles } = files.settings;
-  const packages = options.openPackages({ settings: files.settings }, repository);
+  const packages = options.openPackages({ settings: files.settings });
   const entry = from.modules.get(alias);
   const source = { ...from, modules: new Map(entry === undefined ? [] : [[alias, entry]]) };
   const [read, target] = await Promise.all([
