@@ -1,4 +1,5 @@
 import { redact, redactValues } from './redaction.ts';
+import { visibleText } from './visible-text.ts';
 
 /**
  * How a command ends: 0 done, 1 a check failed or a change was refused, 2 bad usage or input,
@@ -44,15 +45,10 @@ export class RinglockError extends Error {
 
 const longestMessage = 8192;
 /** Control characters but newline and tab, and what turns the direction of writing. */
-const steering = /[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu;
 
 /** Messages quote what a repository or a server says: none of it may steer a terminal, or fill a log. */
 function printable(text: string): string {
-  const cut = text.length > longestMessage ? `${text.slice(0, longestMessage)}…` : text;
-  return cut.replace(
-    steering,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return visibleText(text.length > longestMessage ? `${text.slice(0, longestMessage)}…` : text);
 }
 
 /** A check failed or a change was refused (exit 1). */

@@ -4,6 +4,7 @@ import { registerEnvironment } from '../environment.ts';
 import { applyToRoot, type PassFlags, type WantedOnRoot } from '../reconcile/apply-to-root.ts';
 import { type Log, openLog } from '../reconcile/log.ts';
 import { registerUrl } from '../redaction.ts';
+import { parseDuration } from '../repo/duration.ts';
 import { version } from '../version.ts';
 import { BaseCommand } from './base.ts';
 
@@ -28,14 +29,21 @@ export abstract class BaseRootCommand extends BaseCommand {
   modulesDir = Option.String('--modules-dir', {
     description: 'With --root: what a root of the strategy in-place keeps equal.',
   });
+  timeout = Option.String('--timeout', '2m', {
+    description: 'With --root: how long a reconciler that runs there may take to switch.',
+  });
   caFile = Option.String('--ca-file', { description: 'With --root: certificates to trust.' });
 
   /** @returns the exit code */
-  protected async changeRoot(wanted: WantedOnRoot, from: string | undefined): Promise<number> {
+  protected async changeRoot(
+    wanted: Omit<WantedOnRoot, 'switchedWithinMs'>,
+    from: string | undefined,
+  ): Promise<number> {
+    const switchedWithinMs = parseDuration(this.timeout, '--timeout');
     const { flags, log } = await this.pass();
     const { alias, entry, root } = wanted;
     const { generation, byReconciler } = await this.progress(`${alias} ${entry.version}`, () =>
-      applyToRoot(wanted, flags, log),
+      applyToRoot({ ...wanted, switchedWithinMs }, flags, log),
     );
     const by = byReconciler ? 'reconciler' : 'this command';
     this.answer({ alias, from: from ?? null, to: entry.version, generation, held: true, by });

@@ -2,6 +2,7 @@ import { Command, Option } from 'clipanion';
 import { RinglockError } from '../errors.ts';
 import { withProgress } from '../progress.ts';
 import { redact, redactValues } from '../redaction.ts';
+import { visibleText } from '../visible-text.ts';
 
 /**
  * What every command shares: `--json`, `--verbose`, `-C`, and how errors end.
@@ -29,9 +30,9 @@ export abstract class BaseCommand extends Command {
     }
   }
 
-  /** Prints a line of text, unless `--json` is given. */
+  /** Prints a line of text, unless `--json` is given; whatever it quotes cannot steer the terminal. */
   protected say(text = ''): void {
-    if (!this.json) this.context.stdout.write(`${redact(text)}\n`);
+    if (!this.json) this.context.stdout.write(`${visibleText(redact(text))}\n`);
   }
 
   /** Prints the command's one JSON document, if `--json` is given. */

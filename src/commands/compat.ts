@@ -48,15 +48,16 @@ export class CompatCommand extends BaseCommand {
     this.say(
       formatTable(
         ['module', 'version', 'platform range', ''],
-        rows.map(({ alias, version, range, ok: fits, compatible }) => [
+        rows.map(({ alias, version, range, ok: fits, compatible, known }) => [
           alias,
           version,
           range ?? '(any)',
-          fits ? 'ok' : compatible ? 'no range' : 'incompatible',
+          fits ? 'ok' : !known ? 'not known' : compatible ? 'no range' : 'incompatible',
         ]),
       ),
     );
     for (const { reasons } of rows) for (const reason of reasons) this.say(`  ${reason}`);
-    return ok ? 0 : 1;
+    if (rows.some((row) => !row.ok && row.known)) return 1;
+    return ok ? 0 : 3;
   }
 }

@@ -71,7 +71,7 @@ export class DiffCommand extends BaseCommand {
       let opened: Promise<PackageSource> | undefined;
       return compareCommits(repository, range[1] || 'HEAD', range[2] || 'HEAD', ring, {
         read: async (...asked) => {
-          opened ??= readSnapshot().then((snapshot) => openPackages(snapshot));
+          opened ??= readSnapshot().then((snapshot) => openPackages(snapshot, repository));
           return (await opened).read(...asked);
         },
       });
@@ -83,10 +83,16 @@ export class DiffCommand extends BaseCommand {
       other !== undefined &&
       this.rings.length === 2
     ) {
-      return compareRings(repository, snapshot, ring, other, openPackages(snapshot));
+      return compareRings(repository, snapshot, ring, other, openPackages(snapshot, repository));
     }
     if (this.sides.length === 2 && second !== undefined && this.rings.length === 0) {
-      return compareVersions(repository, snapshot, first, second, openPackages(snapshot));
+      return compareVersions(
+        repository,
+        snapshot,
+        first,
+        second,
+        openPackages(snapshot, repository),
+      );
     }
     throw badInput('diff-not-given', 'what to compare was not given', {
       hint: 'Give two of alias@version, --ring twice, or a range of commits A..B (with one --ring or none).',

@@ -1,5 +1,5 @@
 import { Command, Option } from 'clipanion';
-import { badInput } from '../errors.ts';
+import { badInput, type RinglockError } from '../errors.ts';
 import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { readPlatform } from '../git/platform-snapshot.ts';
 import { indexTree, workTree } from '../git/tree-snapshot.ts';
@@ -21,7 +21,8 @@ export class LockCommand extends BaseCommand {
       ring's entry by entry, taking the greater version where it descends from the other.
 
       --artifacts only adds where packages are: it asks the registries for every entry without an
-      artifact, and writes artifact and released_at (\`ringlock release\` does so by itself).
+      artifact, and writes artifact and released_at (\`ringlock release\` does so by itself). One that
+      cannot be completed is named, and keeps none from the others.
 
       --check writes nothing, and exits 1 where a lock is not what this command would write.
     `,
@@ -77,24 +78,31 @@ export class LockCommand extends BaseCommand {
       throw badInput('bad-usage', '--artifacts goes with --ring and --module only');
     }
     // Loaded only here: every commit's hook would pay for what speaks HTTP.
-    const { completeArtifacts, requireSameBytes } = await import(
-      '../release/complete-artifacts.ts'
-    );
+    const { completeArtifacts } = await import('../release/complete-artifacts.ts');
     const request = { ring: this.ring, alias: this.module };
     const completed = await this.progress('Asking the registries…', () =>
       completeArtifacts(repository, process.env, request),
     );
-    requireSameBytes(completed);
-    this.answer({ modules: completed });
-    for (const { alias, version, outcome, artifact, locks } of completed) {
-      if (outcome !== 'written') this.say(`${alias} ${version} is at no registry`);
-      else
-        this.say(
-          `${alias} ${version}  ${artifact?.url}  (${locks.map((lock) => lock.ring).join(', ')})`,
-        );
+    this.answer({
+      modules: completed.map(({ error, ...pin }) => ({
+        ...pin,
+        ...(error && { error: { code: error.code, message: error.message, hint: error.hint } }),
+      })),
+    });
+    for (const { alias, version, artifact, locks, error } of completed) {
+      const rings = locks.map((lock) => lock.ring).join(', ');
+      if (error !== undefined) this.sayProblem(`${alias} ${version}`, error);
+      else if (artifact === undefined) this.say(`${alias} ${version} is at no registry`);
+      else this.say(`${alias} ${version}  ${artifact.url}  (${rings})`);
     }
     if (completed.length === 0) this.say('Every entry says where its package is.');
-    return 0;
+    const codes = completed.flatMap(({ error }) => error?.exitCode ?? []);
+    return codes.every((code) => code === 3) ? (codes[0] ?? 0) : 1;
+  }
+
+  private sayProblem(what: string, { message, hint }: RinglockError): void {
+    this.say(`${what}  not written: ${message}`);
+    if (hint !== undefined) this.say(`  → ${hint}`);
   }
 
   private reportCheck(locks: readonly RingLock[]): number {

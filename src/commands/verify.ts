@@ -16,9 +16,11 @@ export class VerifyCommand extends BaseCommand {
       A tracking ring's lock is compared with the files in modules/. Of a pinned ring each entry's
       tree is read from git, its digest, version and alias are compared with the lock, and it must be
       reachable from the ring's branch or a tag (or have an artifact), so that no server deletes it.
-      Of an entry without a tree the package is downloaded from its registry and compared.
-      Both are checked against the ring's platform and each other. Every digest is computed afresh.
-      Without --ring tenants.yaml is checked, too: rings that are none, hostnames that two claim.
+      Of an entry without a tree the package is downloaded from its registry and compared; one that
+      was verified before is not downloaded again while the registry says that it has the same bytes.
+      Both are checked against the ring's platform and each other. Without --ring tenants.yaml is
+      checked, too: rings that are none, hostnames that two claim. Exit code 3 says that nothing was
+      found wrong, but a registry is away.
     `,
     examples: [
       ['All rings', 'ringlock verify'],
@@ -31,19 +33,27 @@ export class VerifyCommand extends BaseCommand {
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
     const rings = await this.progress('Verifying rings…', () => this.verifyRings(repository));
+    const problems = rings.flatMap((ring) => ring.problems);
     const tenants = this.ring === undefined ? await verifyTenants(repository) : [];
-    const isRight = rings.every(({ problems }) => problems.length === 0) && tenants.length === 0;
+    const isRight = problems.length === 0 && tenants.length === 0;
     this.answer({ ok: isRight, rings, tenants: { problems: tenants } });
     if (rings.length === 0) this.say('There are no rings: make them with `ringlock init`.');
-    for (const { ring, tracking, modules, problems } of rings) {
-      const kind = tracking ? 'tracks modules/' : 'pinned';
-      const verdict = problems.length === 0 ? 'right' : `${problems.length} problems`;
-      this.say(`${ring} (${kind}), ${modules} modules: ${verdict}`);
-      for (const { message } of problems) this.say(`  ${message}`);
-      if (tracking && problems.length > 0) this.say('  → ringlock lock, or mend what is named');
-    }
+    for (const ring of rings) this.sayRing(ring);
     for (const problem of tenants) this.say(`manifests/tenants.yaml: ${problem}`);
-    return isRight ? 0 : 1;
+    if (tenants.length > 0 || problems.some(({ known }) => known)) return 1;
+    return problems.length > 0 ? 3 : 0;
+  }
+
+  private sayRing({ ring, tracking, modules, problems }: RingVerification): void {
+    const wrong = problems.filter(({ known }) => known).length;
+    const verdict = [
+      ...(wrong > 0 ? [`${wrong} problems`] : []),
+      ...(wrong < problems.length ? [`${problems.length - wrong} not verified`] : []),
+    ];
+    const kind = tracking ? 'tracks modules/' : 'pinned';
+    this.say(`${ring} (${kind}), ${modules} modules: ${verdict.join(', ') || 'right'}`);
+    for (const { message } of problems) this.say(`  ${message}`);
+    if (tracking && wrong > 0) this.say('  → ringlock lock, or mend what is named');
   }
 
   private async verifyRings(repository: GitRepository): Promise<RingVerification[]> {

@@ -1,6 +1,7 @@
 import type { LockArtifact } from '../repo/lock.ts';
 import type { ModuleManifest } from '../repo/module-manifest.ts';
 import type { Settings } from '../repo/settings.ts';
+import type { GitRepository } from './git-command.ts';
 import type { ModuleSnapshot } from './platform-snapshot.ts';
 
 /** A published version, before its bytes were read. */
@@ -37,10 +38,14 @@ export interface PackageSource {
    */
   find(alias: string, version: string): Promise<FoundPackage | undefined>;
   /**
+   * From the registry, or as it was remembered: a digest names one content for ever.
+   *
    * @throws RinglockError `artifact-mismatch`, `archive-…`, `no-registry-for-artifact`, `registry-…`, and
    *   what the manifest's parser throws
    */
   read(alias: string, version: string, artifact: LockArtifact): Promise<PackageContents>;
+  /** As read(), but what is remembered is believed only while the registry says that it has these bytes. */
+  readPresent(alias: string, version: string, artifact: LockArtifact): Promise<PackageContents>;
 }
 
 /** What has to be known of a platform to open its registries. */
@@ -49,4 +54,8 @@ export interface PackagePlatform {
   readonly modules?: ReadonlyMap<string, ModuleSnapshot>;
 }
 
-export type OpenPackages = (platform: PackagePlatform) => PackageSource;
+/** @param repository where what packages hold is remembered; nowhere without one */
+export type OpenPackages = (
+  platform: PackagePlatform,
+  repository?: Pick<GitRepository, 'commonDir'>,
+) => PackageSource;

@@ -78,7 +78,7 @@ export async function planPins(
       hint: `Write it with \`ringlock lock --ring ${ring.name}\`.`,
     });
   }
-  const packages = request.openPackages(snapshot);
+  const packages = request.openPackages(snapshot, repository);
   const lock = parseLock(text, ring.name);
   const context = { repository, snapshot, ring, lock, request, packages };
   if (ring.tracking && request.command !== 'rollback') throw trackingRing(ring);
@@ -221,7 +221,7 @@ async function wholeLock({ repository, snapshot, ring, lock, packages }: Context
 async function refuseBroken(context: Context, pins: readonly NewPin[]): Promise<void> {
   const { repository, snapshot, lock, request, packages } = context;
   const read = await readPinnedModules(repository, lock, snapshot.settings.maxFiles, packages);
-  const graph = pinnedGraph(read);
+  const graph = pinnedGraph(read, lock);
   // A module whose tree cannot be read still is there at its version.
   for (const [alias, { version }] of lock.modules) {
     if (!graph.has(alias)) graph.set(alias, { version, ...unknownNeeds });

@@ -23,7 +23,7 @@ export function readPinnedModules(
   repository: GitRepository,
   lock: Lock,
   maxFiles: number,
-  packages: PackageSource,
+  packages: Pick<PackageSource, 'read'>,
 ): Promise<ReadonlyMap<string, PinnedModule>> {
   return withObjects(repository, async (objects) => {
     const read = [...lock.modules].map(
@@ -42,7 +42,10 @@ async function readPinned(
   ring: string,
   alias: string,
   entry: LockEntry,
-  { maxFiles, packages }: { readonly maxFiles: number; readonly packages: PackageSource },
+  {
+    maxFiles,
+    packages,
+  }: { readonly maxFiles: number; readonly packages: Pick<PackageSource, 'read'> },
 ): Promise<PinnedModule> {
   const what = `${alias} ${entry.version} of ${ring}`;
   try {

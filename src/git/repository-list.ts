@@ -6,6 +6,8 @@ import type { FetchStats, FetchTreesOptions, FollowedRepository, Known, Remote }
 export interface RepositoryListOptions {
   /** Told once of each thing that changes. */
   readonly onChange: (level: 'info' | 'warn', message: string) => void;
+  /** Limits how long one may be asked while another one could be. */
+  readonly turn?: <T>(whose: string, ask: () => Promise<T>) => Promise<T>;
   /** Milliseconds of a clock that nobody sets. */
   readonly now?: () => number;
 }
@@ -79,9 +81,10 @@ class RepositoryList implements FollowedRepository {
     const { commits = [], mayGoBack = false } = (isAlone ? undefined : await known?.()) ?? {};
     const failures: RinglockError[] = [];
     const behind: { readonly member: Member; readonly tip: string; readonly than: string }[] = [];
-    for (const member of this.#inOrder()) {
+    const members = this.#inOrder();
+    for (const member of members) {
       try {
-        const tip = await member.remote.resolveBranch(branch);
+        const tip = await this.#inTurn(member, members, () => member.remote.resolveBranch(branch));
         const than = await this.#isBehind(member, tip, commits);
         if (than === undefined) return this.#answers(member, tip);
         behind.push({ member, tip, than });
@@ -124,6 +127,13 @@ class RepositoryList implements FollowedRepository {
       ...this.#members.filter((member) => !isResting(member)),
       ...this.#members.filter(isResting),
     ];
+  }
+
+  /** The last that can be asked has all the time there is. */
+  #inTurn<T>(member: Member, members: readonly Member[], ask: () => Promise<T>): Promise<T> {
+    const { turn } = this.#options;
+    const isLast = member === members.at(-1);
+    return turn === undefined || isLast ? ask() : turn(member.remote.url, ask);
   }
 
   #answers(member: Member, tip: string): string {
@@ -190,14 +200,18 @@ class RepositoryList implements FollowedRepository {
   /** What one lacks, or fails to send, is asked from the next. */
   async #fetch(fetch: (remote: Remote) => Promise<FetchStats>): Promise<FetchStats> {
     const failures: RinglockError[] = [];
-    const first = this.#answering;
+    const isResting = (this.#answering?.restsUntil ?? 0) > this.#now();
+    const first = isResting ? undefined : this.#answering;
     const others = this.#inOrder().filter((member) => member !== first);
-    for (const member of first === undefined ? others : [first, ...others]) {
+    const members = first === undefined ? others : [first, ...others];
+    for (const member of members) {
       try {
-        return await fetch(member.remote);
+        return await this.#inTurn(member, members, () => fetch(member.remote));
       } catch (error) {
         if (!(error instanceof RinglockError)) throw error;
         failures.push(error);
+        // One that crawls would take its time for each thing that is asked.
+        if (error.code === 'turn-over') member.restsUntil = this.#now() + longestRestMs;
         this.#say(member, error.message);
       }
     }

@@ -1,3 +1,4 @@
+import { nameRefusal } from '../digest/refusals.ts';
 import { refused } from '../errors.ts';
 import type { LockEntry } from '../repo/lock.ts';
 import { sourceOfRepository } from '../repo/module-manifest.ts';
@@ -19,7 +20,8 @@ import { unknownModule } from './ring-selection.ts';
  * package is believed that its bytes do not say.
  *
  * @throws RinglockError what resolveVersion() throws; `unknown-module` for what is nowhere at all;
- *   `package-mismatch` for a package of something else, `released-bytes-differ`, `directory-taken`, and what
+ *   `package-mismatch` for a package of something else, `released-bytes-differ`, `directory-taken`,
+ *   `invalid-module-directory`, and what
  *   PackageSource throws
  */
 export async function resolveAnywhere(
@@ -101,6 +103,14 @@ function directoryOf(
   const known = locked?.directory ?? snapshot.modules.get(alias)?.directory;
   if (known) return known;
   const directory = name !== undefined && /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name) ? name : alias;
+  const reason = nameRefusal(directory);
+  if (reason !== undefined) {
+    throw refused(
+      'invalid-module-directory',
+      `the package of ${alias} in ${display} goes to the directory ${directory}, which ${reason}`,
+      { hint: 'No pod would install it: its publisher has to name it otherwise.' },
+    );
+  }
   const owner = ownerOf(snapshot, directory);
   if (owner === undefined) return directory;
   throw refused(
@@ -111,8 +121,9 @@ function directoryOf(
 }
 
 function ownerOf({ modules, lockTexts }: PlatformSnapshot, wanted: string): string | undefined {
-  // Also disks that take a and A for one.
-  const isIt = (directory: string | null) => directory?.toLowerCase() === wanted.toLowerCase();
+  // Also disks that take a and A for one; and no module stands in another's directory.
+  const isIt = (directory: string | null) =>
+    directory !== null && `${directory.toLowerCase()}/`.startsWith(`${wanted.toLowerCase()}/`);
   for (const { alias, directory } of modules.values()) if (isIt(directory)) return alias;
   for (const [ring, text] of lockTexts) {
     for (const [alias, { directory }] of entriesIn(text, ring)) if (isIt(directory)) return alias;

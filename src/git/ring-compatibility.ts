@@ -15,6 +15,8 @@ export interface ModuleCompatibility {
   readonly compatible: boolean;
   /** Why not, in words. */
   readonly reasons: readonly string[];
+  /** False where that could not be found out: its registry is away. */
+  readonly known: boolean;
 }
 
 export interface Compatibility {
@@ -46,13 +48,19 @@ export async function readCompatibility(
   }
   const lock = parseLock(snapshot.lockTexts.get(ring.name) ?? emptyLock(snapshot), ring.name);
   const { maxFiles } = snapshot.settings;
-  const pinned = await readPinnedModules(repository, lock, maxFiles, openPackages(snapshot));
+  const pinned = await readPinnedModules(
+    repository,
+    lock,
+    maxFiles,
+    openPackages(snapshot, repository),
+  );
   const unread = [...pinned].flatMap(([alias, { manifest, problem }]) => {
     const version = lock.modules.get(alias)?.version;
     if (manifest !== undefined || version === undefined) return [];
-    return [[alias, { version, message: problem?.message ?? '' }] as const];
+    const known = problem?.exitCode !== 3;
+    return [[alias, { version, message: problem?.message ?? '', known }] as const];
   });
-  return judge(pinnedGraph(pinned), lock.platform, new Map(unread));
+  return judge(pinnedGraph(pinned, lock), lock.platform, new Map(unread));
 }
 
 function emptyLock({ platform }: PlatformSnapshot): string {
@@ -63,25 +71,28 @@ function emptyLock({ platform }: PlatformSnapshot): string {
 function judge(
   graph: GraphModules,
   platform: string,
-  unread: ReadonlyMap<string, { readonly version: string; readonly message: string }>,
+  unread: ReadonlyMap<string, Pick<ModuleCompatibility, 'version' | 'known'> & { message: string }>,
 ): Compatibility {
   const reasons = new Map<string, string[]>();
   for (const { alias, message } of findIncompatibilities(graph, platform)) {
     reasons.set(alias, [...(reasons.get(alias) ?? []), message]);
   }
-  const known = [...graph].map(([alias, { version, platformRange }]) => ({
+  const read = [...graph].filter(([alias]) => !unread.has(alias));
+  const known = read.map(([alias, { version, platformRange }]) => ({
     alias,
     version,
     range: platformRange ?? null,
     compatible: !reasons.has(alias),
     reasons: reasons.get(alias) ?? [],
+    known: true,
   }));
-  const unknown = [...unread].map(([alias, { version, message }]) => ({
+  const unknown = [...unread].map(([alias, { version, message, known }]) => ({
     alias,
     version,
     range: null,
     compatible: false,
     reasons: [message],
+    known,
   }));
   const modules = [...known, ...unknown].sort((a, b) => (a.alias < b.alias ? -1 : 1));
   return { platform, modules, cycles: findCycles(graph) };

@@ -17,6 +17,8 @@ export interface RingProblem {
   readonly code: string;
   readonly alias: string | undefined;
   readonly message: string;
+  /** False where it could not be found out whether all is right: a registry is away. */
+  readonly known: boolean;
 }
 
 export interface RingVerification {
@@ -30,7 +32,7 @@ export interface RingVerification {
 /**
  * A tracking ring: whether its lock is what `modules/` says. A pinned ring: whether each entry's
  * tree is in git, stays there, and has the bytes, version and alias that the lock says (its package,
- * where the entry names no tree). Both:
+ * where the entry names no tree; one that was verified before is only asked for). Both:
  * whether the modules run together on the ring's platform.
  *
  * @param snapshot read without the digest cache, since this is what finds a wrong one
@@ -60,6 +62,7 @@ async function verifyTracking(
     code: kind,
     alias,
     message,
+    known: true,
   }));
   if (planned !== undefined) {
     const held = [...planned.lock.modules].filter(([alias]) => holds.has(alias));
@@ -68,7 +71,7 @@ async function verifyTracking(
     const graph = new Map(
       [...snapshot.modules].map(([alias, module]) => [alias, graphModuleOf(module)]),
     );
-    for (const [alias, module] of pinnedGraph(pinned)) graph.set(alias, module);
+    for (const [alias, module] of pinnedGraph(pinned, heldLock)) graph.set(alias, module);
     problems.push(...incompatible(graph, snapshot.platform), ...entryProblems(pinned));
   }
   return { ring: name, tracking: true, modules: snapshot.modules.size, problems };
@@ -84,7 +87,7 @@ async function verifyPinned(
   const text = snapshot.lockTexts.get(name);
   if (text === undefined) {
     const message = `${lockFile(name)} is missing`;
-    const problems = [{ code: 'missing-lock', alias: undefined, message }];
+    const problems = [{ code: 'missing-lock', alias: undefined, message, known: true }];
     return { ring: name, tracking: false, modules: 0, problems };
   }
   const lock = parseLock(text, name);
@@ -92,7 +95,7 @@ async function verifyPinned(
   const problems = [
     ...entryProblems(pinned),
     ...(await unreachable(repository, snapshot, lock, pinned)),
-    ...incompatible(pinnedGraph(pinned), lock.platform),
+    ...incompatible(pinnedGraph(pinned, lock), lock.platform),
   ];
   return { ring: name, tracking: false, modules: lock.modules.size, problems };
 }
@@ -104,22 +107,33 @@ function readPinned(
   openPackages: OpenPackages,
 ) {
   const { maxFiles } = snapshot.settings;
-  return readPinnedModules(repository, lock, maxFiles, openPackages(snapshot));
+  const packages = openPackages(snapshot, repository);
+  return readPinnedModules(repository, lock, maxFiles, { read: packages.readPresent });
 }
 
 type PinnedModules = ReadonlyMap<string, PinnedModule>;
 
-/** The dependency graph of those entries that could be read. */
-export function pinnedGraph(pinned: PinnedModules): Map<string, GraphModule> {
-  const readable = [...pinned].flatMap(([alias, { manifest }]) =>
-    manifest === undefined ? [] : [[alias, graphModuleOf({ manifest })] as const],
-  );
-  return new Map(readable);
+/**
+ * The dependency graph of those entries that could be read. One whose registry is away is there at the version
+ * that the lock says, with needs that nobody knows: what depends on it is not at fault.
+ */
+export function pinnedGraph(pinned: PinnedModules, lock: Lock): Map<string, GraphModule> {
+  const graph = new Map<string, GraphModule>();
+  for (const [alias, { manifest, problem }] of pinned) {
+    const version = lock.modules.get(alias)?.version;
+    if (manifest !== undefined) graph.set(alias, graphModuleOf({ manifest }));
+    else if (problem?.exitCode === 3 && version !== undefined) {
+      graph.set(alias, { version, platformRange: undefined, dependencies: new Map() });
+    }
+  }
+  return graph;
 }
 
 function entryProblems(pinned: PinnedModules): RingProblem[] {
   return [...pinned].flatMap(([alias, { problem }]) =>
-    problem === undefined ? [] : [{ code: problem.code, alias, message: problem.message }],
+    problem === undefined
+      ? []
+      : [{ code: problem.code, alias, message: problem.message, known: problem.exitCode !== 3 }],
   );
 }
 
@@ -128,6 +142,7 @@ function incompatible(graph: GraphModules, platform: string): RingProblem[] {
     code: kind,
     alias,
     message,
+    known: true,
   }));
 }
 
@@ -154,5 +169,6 @@ async function unreachable(
       code: 'unreachable',
       alias,
       message: `${alias} ${version}: tree ${tree} is reached by no tag and no deploy branch (${branches.join(', ')}), so a server may delete it, and the entry has no artifact`,
+      known: true,
     }));
 }

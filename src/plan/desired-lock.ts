@@ -24,6 +24,10 @@ export interface LocalHold {
   readonly by: string;
   /** Whether the schema follows by all steps down, not only those marked as safe. */
   readonly withDown?: boolean;
+  /** RFC 3339, UTC; absent from a hold that a version before made. */
+  readonly since?: string;
+  /** What undoing it brings back: by the id of the request that made it, what was held before. */
+  readonly replaced?: { readonly request: string; readonly hold: LocalHold | null };
 }
 
 export interface DesiredInput {

@@ -57,7 +57,7 @@ export async function proposePromotion(
   const toRing = requireRing(files, wish.to);
   const from = requireLock(files, wish.from).lock;
   const { lock: to, text: toText } = requireLock(files, wish.to);
-  const packages = openPackages({ settings: files.settings });
+  const packages = openPackages({ settings: files.settings }, repository);
   const wanted =
     wish.modules === undefined ? undefined : await findWanted(repository, from, wish.modules);
   const promotion = await decidePromotion(

@@ -67,7 +67,7 @@ export async function decideStop(
   const { candidates, barred } = await findCandidates(repository, stop, { from, to, differing });
   const failed = await failuresOf(stop, candidates, sources);
   const chosen = await choose(repository, stop, { from, candidates, failed }, sources);
-  const packages = openPackages({ settings: targetFiles.settings });
+  const packages = openPackages({ settings: targetFiles.settings }, repository);
   const reading = { repository, maxFiles: targetFiles.settings.maxFiles, packages };
   const wanted = await readWanted(from, chosen.entries, reading);
   const targetGraph = wanted.length === 0 ? new Map<string, never>() : await readGraph(to, reading);

@@ -7,7 +7,14 @@ import { readSecret } from '../environment.ts';
 import { badInput, environmentFailed } from '../errors.ts';
 import { changesKey } from '../plan/desired-lock.ts';
 import { requireRingName } from '../repo/names.ts';
-import { fileRequest, loginName, type OperatorRequest } from './operator-requests.ts';
+import {
+  fileRequest,
+  isTaken,
+  loginName,
+  type OperatorRequest,
+  type RequestFile,
+  withdrawRequest,
+} from './operator-requests.ts';
 import { abortOperation } from './ring/abort-operation.ts';
 import { RingMemory } from './ring/ring-memory.ts';
 import { announceNews } from './ring/ring-news.ts';
@@ -21,6 +28,9 @@ export interface Addressee {
   /** Whether to wait until a reconciler has taken it. */
   readonly wait: boolean;
 }
+
+/** What a person may ask; an undo is a command's own. */
+type Wish = Exclude<OperatorRequest, { kind: 'undo' }>;
 
 export interface Asked {
   readonly message: string;
@@ -36,7 +46,7 @@ const takenWithinMs = 15_000;
  *
  * @throws RinglockError `no-addressee`, `root-missing`, `request-not-taken`, `nothing-to-abort`, `database-…`
  */
-export async function askOperators(to: Addressee, request: OperatorRequest): Promise<Asked> {
+export async function askOperators(to: Addressee, request: Wish): Promise<Asked> {
   if (to.root !== undefined) return askRoot(resolve(to.cwd, to.root), request, to.wait);
   const url = to.databaseUrl ?? (await readSecret('DATABASE_URL'));
   if (to.ring === undefined || url === undefined) {
@@ -47,29 +57,57 @@ export async function askOperators(to: Addressee, request: OperatorRequest): Pro
   return askRing(url, requireRingName(to.ring), request);
 }
 
-async function askRoot(root: string, request: OperatorRequest, wait: boolean): Promise<Asked> {
+async function askRoot(root: string, request: Wish, wait: boolean): Promise<Asked> {
   if (!existsSync(root)) {
     throw badInput('root-missing', `${root} is not there`, {
       hint: 'Give --root the directory that the reconciler owns.',
     });
   }
-  const path = await fileRequest(root, request);
-  const until = performance.now() + takenWithinMs;
-  while (wait && performance.now() < until) {
-    if (!existsSync(path)) return { message: 'the reconciler has taken it', taken: true };
-    await delay(50);
+  if (wait) {
+    await askReconciler(root, request);
+    return { message: 'the reconciler has taken it', taken: true };
   }
-  if (!wait) return { message: 'the next pass takes it', taken: false };
+  await fileRequest(root, request);
+  return { message: 'the next pass takes it', taken: false };
+}
+
+/**
+ * Files a request and waits until the reconciler of the root has taken it. One that is not taken in time is
+ * withdrawn: nothing is done later that a command said had failed.
+ *
+ * @throws RinglockError `request-not-taken`
+ */
+export async function askReconciler(
+  root: string,
+  request: OperatorRequest,
+  withinMs = takenWithinMs,
+): Promise<RequestFile> {
+  const filed = await fileRequest(root, request);
+  if (await isTakenWithin(filed, withinMs)) return filed;
+  const isWithdrawn = await withdrawRequest(filed);
+  // Its taking has begun in this very moment.
+  if (!isWithdrawn && (await isTakenWithin(filed, withinMs))) return filed;
   throw environmentFailed(
     'request-not-taken',
-    `no reconciler of ${root} has taken the request in ${takenWithinMs / 1000} s`,
+    `no reconciler of ${root} has taken the request in ${withinMs / 1000} s`,
     {
-      hint: `It stands in ${path}; the next pass takes it: is \`ringlock reconcile\` running there?`,
+      hint: isWithdrawn
+        ? 'It was withdrawn, nothing was changed: is `ringlock reconcile` running there?'
+        : `It stands in ${filed.path}.taken, and the next pass goes on with it: does the reconciler hang?`,
     },
   );
 }
 
-async function askRing(url: string, ring: string, request: OperatorRequest): Promise<Asked> {
+async function isTakenWithin(filed: RequestFile, ms: number): Promise<boolean> {
+  const until = performance.now() + ms;
+  while (performance.now() < until) {
+    if (isTaken(filed)) return true;
+    await delay(50);
+  }
+  return isTaken(filed);
+}
+
+async function askRing(url: string, ring: string, request: Wish): Promise<Asked> {
   const by = loginName();
   return withDatabase(url, async (client) => {
     await ensureSchema(client);
@@ -88,13 +126,14 @@ async function askRing(url: string, ring: string, request: OperatorRequest): Pro
 
 async function remember(
   memory: RingMemory,
-  request: Exclude<OperatorRequest, { kind: 'abort' }>,
+  request: Exclude<Wish, { kind: 'abort' }>,
   by: string,
 ): Promise<string> {
   switch (request.kind) {
     case 'hold': {
       const { alias, entry, reason, withDown } = request;
-      await memory.hold(alias, { entry, reason, by, ...(withDown && { withDown }) });
+      const since = new Date().toISOString();
+      await memory.hold(alias, { entry, reason, by, since, ...(withDown && { withDown }) });
       return `holds ${alias} at ${entry.version}`;
     }
     case 'unhold': {

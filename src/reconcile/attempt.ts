@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { environmentFailed, type RinglockError } from '../errors.ts';
 import { timerMs } from './timer-ms.ts';
 
@@ -8,6 +9,13 @@ import { timerMs } from './timer-ms.ts';
  */
 export class Attempt {
   readonly #limitMs: number;
+  /** When the pass under way began, by a clock that nobody sets. */
+  #began = performance.now();
+  /** Of a turn, for whatever is asked in it. */
+  readonly #turns = new AsyncLocalStorage<{
+    readonly signal: AbortSignal;
+    readonly endsAt: number;
+  }>();
   #stop = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #unlink: () => void = () => {};
@@ -17,9 +25,32 @@ export class Attempt {
     this.#limitMs = limitMs;
   }
 
-  /** Of the pass under way: what asks the server listens to it. */
+  /** Of the pass under way, or of the turn that it is read in: what asks a server listens to it. */
   get signal(): AbortSignal {
-    return this.#stop.signal;
+    return this.#turns.getStore()?.signal ?? this.#stop.signal;
+  }
+
+  /**
+   * Asks one of several that could be asked: it may take half of what is left of the attempt, or of
+   * the turn that this is in, so that the next one always has time as well. Within it `signal` is the turn's.
+   *
+   * @throws RinglockError `turn-over`
+   */
+  async turn<T>(whose: string, ask: () => Promise<T>): Promise<T> {
+    const now = performance.now();
+    const endsAt = this.#turns.getStore()?.endsAt ?? this.#began + this.#limitMs;
+    const shareMs = Math.max(endsAt - now, this.#limitMs / 50) / 2;
+    const over = new AbortController();
+    const timer = setTimeout(() => over.abort(turnOver(whose, shareMs)), timerMs(shareMs));
+    try {
+      const signal = AbortSignal.any([this.signal, over.signal]);
+      return await this.#turns.run({ signal, endsAt: now + shareMs }, ask);
+    } catch (error) {
+      // In the words of whoever was cut off it would sound like its failure.
+      throw over.signal.aborted && !this.signal.aborted ? over.signal.reason : error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Why it was given up; undefined when it was not, also when the process ends. */
@@ -34,6 +65,7 @@ export class Attempt {
   begin(ending: AbortSignal): AbortSignal {
     this.end(ending);
     const stop = this.#stop;
+    this.#began = performance.now();
     this.#timer = setTimeout(() => {
       this.#failure = tookTooLong(this.#limitMs);
       stop.abort(this.#failure);
@@ -70,11 +102,21 @@ export class Attempt {
   }
 }
 
+function turnOver(whose: string, shareMs: number): RinglockError {
+  return environmentFailed(
+    'turn-over',
+    `${whose} did not give it in ${inWords(shareMs)}, half of what was left of the attempt`,
+  );
+}
+
+function inWords(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`;
+}
+
 function tookTooLong(limitMs: number): RinglockError {
-  const limit = limitMs < 1000 ? `${limitMs} ms` : `${Math.round(limitMs / 1000)} s`;
   return environmentFailed(
     'attempt-timeout',
-    `to look at the branch, fetch and stage took longer than ${limit}`,
+    `to look at the branch, fetch and stage took longer than ${inWords(limitMs)}`,
     {
       hint: 'What was staged stays, and the next attempt goes on from there. Where what has to be fetched needs more time, give it with --timeout.',
     },

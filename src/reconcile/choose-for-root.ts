@@ -1,13 +1,12 @@
+import semver from 'semver';
 import { RinglockError, refused } from '../errors.ts';
 import { findRepository } from '../git/git-command.ts';
-import { findVersions } from '../git/module-versions.ts';
 import type { OpenPackages } from '../git/package-source.ts';
-import { readPinnedModules } from '../git/pinned-modules.ts';
 import { graphModuleOf, readPlatform } from '../git/platform-snapshot.ts';
 import { resolveAnywhere } from '../git/resolve-version.ts';
 import { findModule, unknownModule } from '../git/ring-selection.ts';
 import { commitTree } from '../git/tree-snapshot.ts';
-import { pinnedGraph } from '../git/verify-ring.ts';
+import type { GraphModule } from '../repo/graph.ts';
 import type { LockEntry } from '../repo/lock.ts';
 import { isAlias } from '../repo/names.ts';
 import {
@@ -16,7 +15,13 @@ import {
   refuseWrongCommand,
 } from '../repo/pin-change.ts';
 import { type Generation, readCurrentGeneration } from '../store/generation.ts';
-import { retainedEntries, versionBeforeOnRoot } from './versions-on-root.ts';
+import { readRootGraph, readRootModule } from './root-graph.ts';
+import {
+  type RetainedVersion,
+  retainedGenerations,
+  retainedVersions,
+  versionBeforeOnRoot,
+} from './versions-on-root.ts';
 
 /** Which version a root is to serve. */
 export interface RootChoice {
@@ -33,7 +38,7 @@ export interface RootRequest {
   readonly module: string;
   /** Undefined: the version before (rollback only). */
   readonly version: string | undefined;
-  /** A clone of the platform, where there is one: it has more versions than the root. */
+  /** A clone of the platform, where there is one: asked only for what the root does not keep. */
   readonly cwd: string | undefined;
   /** Versions that neither the root nor the clone has. */
   readonly openPackages: OpenPackages;
@@ -41,10 +46,12 @@ export interface RootRequest {
 
 /**
  * Chooses the entry that a root is to serve: of the versions that the root keeps, else of those in the clone
- * that the command runs in, else of those in its registries, where what it would break is refused before the root is touched.
+ * that the command runs in, else of those in its registries. What it would break on the root is refused before
+ * the root is touched, whichever it comes from. Nothing of a clone is read for a version that the root keeps.
  *
  * @throws RinglockError `nothing-served`, `unknown-module`, `unknown-version`, `version-not-retained`,
- *   `incompatible-lock`, `no-version-before`, and what refuseWrongCommand() throws
+ *   `incompatible-lock`, `no-version-before`, and what refuseWrongCommand(), readPlatform() and
+ *   resolveAnywhere() throw
  */
 export async function chooseForRoot(request: RootRequest): Promise<RootChoice> {
   const { root, command } = request;
@@ -54,42 +61,61 @@ export async function chooseForRoot(request: RootRequest): Promise<RootChoice> {
       hint: 'Give --root the directory that a reconciler owns.',
     });
   }
-  const clone = request.cwd === undefined ? undefined : await openClone(request.cwd);
-  const alias = aliasOf(current, clone?.snapshot, request);
+  const generations = await retainedGenerations(root);
+  const clone = new LazyClone(request.cwd);
+  const alias =
+    aliasOnRoot([...generations, current], request.module) ??
+    (await aliasElsewhere(clone, request));
+  if (alias === undefined) throw unknownModule(request.module, [...current.lock.modules.keys()]);
   const from = current.lock.modules.get(alias)?.version;
-  const retained = await retainedEntries(root, alias);
+  const retained = retainedVersions(generations, alias);
+  const kept = keptHint(retained, from);
   const wanted = request.version ?? (from && (await versionBeforeOnRoot(root, alias, from)));
-  const known = [...retained.keys()].filter((version) => version !== from).sort();
-  const kept = `Versions kept in this root: ${known.join(', ') || 'none but the one it runs'}.`;
   if (wanted === undefined) {
     throw refused('no-version-before', `${alias} had no version before ${from ?? 'now'} here`, {
       hint: kept,
     });
   }
-  const where = { place: root, option: `--root ${root}` };
-  refuseWrongCommand(command, alias, from, wanted, where);
-  const entry = retained.get(wanted);
-  if (clone === undefined) {
-    if (entry !== undefined) return { alias, from, entry };
-    throw refused('version-not-retained', `${alias} ${wanted} is not kept in this root`, {
-      hint: `${kept} For any other run it in a clone of the platform (-C DIR).`,
-    });
+  refuseWrongCommand(command, alias, from, wanted, { place: root, option: `--root ${root}` });
+  const { entry, module } =
+    (await onRoot(retained, alias, wanted)) ??
+    (await elsewhere(clone, alias, wanted, kept, request));
+  const graph = await readRootGraph(current);
+  const pins = new Map([[alias, module]]);
+  const hint =
+    command === 'rollback'
+      ? 'Roll back what depends on it first, or choose another version with --to.'
+      : 'Bring what it needs to the root first.';
+  refuseNewIncompatibilities(current.lock, graph, pins, hint);
+  return { alias, from, entry };
+}
+
+interface Candidate {
+  readonly entry: LockEntry;
+  readonly module: GraphModule;
+}
+
+type Clone = Awaited<ReturnType<typeof readClone>>;
+
+/** Read when something of it is asked for, and once. */
+class LazyClone {
+  readonly #cwd: string | undefined;
+  #read: Promise<Clone | undefined> | undefined;
+
+  constructor(cwd: string | undefined) {
+    this.#cwd = cwd;
   }
-  const wantedVersion = { alias, version: wanted, retained: entry };
-  return { alias, from, entry: await fromClone(clone, current, wantedVersion, request) };
+
+  /** Undefined where there is none: what is no clone of a platform has no versions to offer. */
+  open(): Promise<Clone | undefined> {
+    this.#read ??= this.#cwd === undefined ? Promise.resolve(undefined) : openClone(this.#cwd);
+    return this.#read;
+  }
 }
 
-interface Clone {
-  readonly repository: Awaited<ReturnType<typeof findRepository>>;
-  readonly snapshot: Awaited<ReturnType<typeof readPlatform>>;
-}
-
-/** What is no clone of a platform has no versions to offer. */
 async function openClone(cwd: string): Promise<Clone | undefined> {
   try {
-    const repository = await findRepository(cwd);
-    const snapshot = await readPlatform(repository, await commitTree(repository, 'HEAD'));
-    return { repository, snapshot };
+    return await readClone(cwd);
   } catch (error) {
     const codes = ['not-a-repository', 'git-missing', 'no-platform', 'unknown-revision'];
     if (error instanceof RinglockError && codes.includes(error.code)) return undefined;
@@ -97,47 +123,76 @@ async function openClone(cwd: string): Promise<Clone | undefined> {
   }
 }
 
-function aliasOf(
-  { lock }: Generation,
-  snapshot: Clone['snapshot'] | undefined,
-  { command, module: name }: RootRequest,
-): string {
-  for (const [alias, { directory }] of lock.modules) {
-    if (alias === name || directory === name) return alias;
-  }
-  const module = snapshot && findModule(snapshot.modules, name);
-  if (module !== undefined) return module.alias;
-  // A registry may have it.
-  if (snapshot !== undefined && command === 'install' && isAlias(name)) return name;
-  throw unknownModule(name, [...lock.modules.keys()]);
+async function readClone(cwd: string) {
+  const repository = await findRepository(cwd);
+  const snapshot = await readPlatform(repository, await commitTree(repository, 'HEAD'));
+  return { repository, snapshot };
 }
 
-async function fromClone(
-  { repository, snapshot }: Clone,
-  { lock }: Generation,
-  {
-    alias,
-    version,
-    retained,
-  }: {
-    readonly alias: string;
-    readonly version: string;
-    readonly retained: LockEntry | undefined;
-  },
-  { openPackages }: RootRequest,
-): Promise<LockEntry> {
-  const versions = await findVersions(repository, snapshot, alias);
-  if (retained !== undefined && !versions.places.has(version)) return retained;
-  const packages = openPackages(snapshot);
-  const resolved = await resolveAnywhere(repository, snapshot, alias, version, packages);
-  if (retained !== undefined && retained.sha256 !== resolved.entry.sha256) return retained;
-  const { maxFiles } = snapshot.settings;
-  const graph = pinnedGraph(await readPinnedModules(repository, lock, maxFiles, packages));
-  for (const [other, entry] of lock.modules) {
-    if (graph.has(other)) continue;
-    graph.set(other, { version: entry.version, platformRange: undefined, dependencies: new Map() });
+/** What serves first, then what served before. */
+function aliasOnRoot(generations: readonly Generation[], name: string): string | undefined {
+  for (const { lock } of generations.toReversed()) {
+    if (lock.modules.has(name)) return name;
+    const found = [...lock.modules].find(([, { directory }]) => directory === name);
+    if (found !== undefined) return found[0];
   }
-  const pins = new Map([[alias, graphModuleOf(resolved)]]);
-  refuseNewIncompatibilities(lock, graph, pins, 'Bring what it needs to the root first.');
-  return retained ?? resolved.entry;
+  return undefined;
+}
+
+async function aliasElsewhere(
+  clone: LazyClone,
+  { command, module: name }: RootRequest,
+): Promise<string | undefined> {
+  const opened = await clone.open();
+  const module = opened && findModule(opened.snapshot.modules, name);
+  if (module !== undefined) return module.alias;
+  // A registry may have it.
+  return opened !== undefined && command === 'install' && isAlias(name) ? name : undefined;
+}
+
+function keptHint(
+  retained: ReadonlyMap<string, RetainedVersion>,
+  from: string | undefined,
+): string {
+  const others = [...retained.keys()].filter((version) => version !== from).sort(semver.compare);
+  return `Versions kept in this root: ${others.join(', ') || 'none but the one it runs'}.`;
+}
+
+async function onRoot(
+  retained: ReadonlyMap<string, RetainedVersion>,
+  alias: string,
+  version: string,
+): Promise<Candidate | undefined> {
+  const found = retained.get(version);
+  if (found === undefined) return undefined;
+  return { entry: found.entry, module: await readRootModule(found.generation, alias) };
+}
+
+async function elsewhere(
+  clone: LazyClone,
+  alias: string,
+  version: string,
+  kept: string,
+  { openPackages }: RootRequest,
+): Promise<Candidate> {
+  try {
+    const opened = await clone.open();
+    if (opened === undefined) {
+      throw refused('version-not-retained', `${alias} ${version} is not kept in this root`, {
+        hint: 'For any other run it in a clone of the platform (-C DIR).',
+      });
+    }
+    const { repository, snapshot } = opened;
+    const packages = openPackages(snapshot, repository);
+    const resolved = await resolveAnywhere(repository, snapshot, alias, version, packages);
+    return { entry: resolved.entry, module: graphModuleOf(resolved) };
+  } catch (error) {
+    if (!(error instanceof RinglockError)) throw error;
+    const { code, exitCode, message, hint, details } = error;
+    throw new RinglockError(code, exitCode, message, {
+      hint: [kept, hint].filter(Boolean).join(' '),
+      ...(details && { details }),
+      cause: error,
+    });
+  }
 }

@@ -45,7 +45,8 @@ async function prefetch(
 ): Promise<void> {
   for (const source of sources) {
     try {
-      await source.prefetch?.(missing);
+      const prefetch = async () => source.prefetch?.(missing);
+      await (mayFail && source.turn ? source.turn(source.name, prefetch) : prefetch());
     } catch (error) {
       if (!mayFail || !(error instanceof RinglockError) || error.exitCode !== 3) throw error;
       // Each module is asked for again, by itself, from every source in turn.

@@ -9,6 +9,7 @@ import { type ObjectDatabase, openObjectDatabase } from '../git/object-database.
 import { defaultLimits, type Limits } from '../repo/limits.ts';
 import { requireRingName } from '../repo/names.ts';
 import { parsePlatformVersion } from '../repo/platform.ts';
+import type { Turn } from '../source/module-source.ts';
 import { diskFailed } from '../store/disk-error.ts';
 import { stagingPath } from '../store/layout.ts';
 import { openRoot, type Root } from '../store/root.ts';
@@ -129,8 +130,10 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     const database = await openObjectDatabase(join(root.path, 'repo.git'), limits);
     const attempt = new Attempt(options.timeoutMs);
     const tally = new Tally();
+    const turn: Turn = (whose, ask) => attempt.turn(whose, ask);
     const plainRemote = openRepository(options, database, log, {
       signal: () => attempt.signal,
+      turn,
       traffic: tally.traffic,
     });
     const remote = timedRemote(plainRemote, tally.requests);
@@ -151,7 +154,7 @@ export async function openReconciler(options: ReconcileOptions, log: Log): Promi
     );
     const staging = stagingPath(root.path);
     const signal = () => attempt.signal;
-    const sources = openSources(options, { database, remote, staging, limits, signal }, log);
+    const sources = openSources(options, { database, remote, staging, limits, signal, turn }, log);
     opened.push(sources);
     const { sourcesFor } = sources;
     const migrationsUrl = async () =>

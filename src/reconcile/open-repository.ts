@@ -4,6 +4,7 @@ import type { ObjectDatabase } from '../git/object-database.ts';
 import { isRemoteAddress, openRemote, type RemoteOptions } from '../git/open-remote.ts';
 import type { FollowedRepository } from '../git/remote.ts';
 import { repositoryList } from '../git/repository-list.ts';
+import type { Turn } from '../source/module-source.ts';
 import type { Log } from './log.ts';
 
 export interface RepositoryOptions {
@@ -32,7 +33,7 @@ export function openRepository(
   options: RepositoryOptions,
   database: ObjectDatabase,
   log: Log,
-  more: Pick<RemoteOptions, 'signal' | 'traffic'>,
+  { turn, ...more }: Pick<RemoteOptions, 'signal' | 'traffic'> & { readonly turn: Turn },
 ): FollowedRepository {
   const { environment } = options;
   const common = remoteOptions(options, log);
@@ -48,7 +49,10 @@ export function openRepository(
       ...(urls.length > 1 && { retries: 0 }),
     });
   });
-  return repositoryList(remotes, database, { onChange: (level, message) => log[level](message) });
+  return repositoryList(remotes, database, {
+    onChange: (level, message) => log[level](message),
+    turn,
+  });
 }
 
 /** How any repository of this pod is reached, whatever its URL. */

@@ -11,10 +11,12 @@ import { readUrl } from '../source/artifact/read-url.ts';
 import { gitSource } from '../source/git-source.ts';
 import { limitSources } from '../source/limited-source.ts';
 import { mirrorSource, mirrorUrl } from '../source/mirror-source.ts';
+import type { Turn } from '../source/module-source.ts';
 import { objectSource } from '../source/object-source.ts';
 import { openRegistries } from '../source/registry/open-registries.ts';
 import { readFromRegistries } from '../source/registry/read-from-registries.ts';
 import type { Registry } from '../source/registry/registry.ts';
+import { takeTurns } from '../source/turn-source.ts';
 import { Connections } from '../wire/connections.ts';
 import type { Log } from './log.ts';
 import { caFileOf, originOf, type RepositoryOptions, remoteOptions } from './open-repository.ts';
@@ -28,6 +30,7 @@ export interface SourceParts {
   readonly limits: Limits;
   /** Ends what is asked. */
   readonly signal: () => AbortSignal;
+  readonly turn: Turn;
 }
 
 export interface OpenSources {
@@ -41,7 +44,7 @@ export interface OpenSources {
  */
 export function openSources(
   options: RepositoryOptions,
-  { database, remote, staging, limits, signal }: SourceParts,
+  { database, remote, staging, limits, signal, turn }: SourceParts,
   log: Log,
 ): OpenSources {
   const { environment, idleTimeoutMs } = options;
@@ -69,15 +72,13 @@ export function openSources(
     sourcesFor: (settings, have) => {
       const { maxFiles } = settings;
       const readArtifact = readerOf(settings);
-      return limitSources(
-        [
-          objectSource(database, maxFiles),
-          gitSource(remote, database, { maxFiles, have }),
-          artifactSource({ readArtifact, isAllowed, staging, limits, maxFiles, signal }),
-          mirrorSource({ database, urlOf, isAllowed, open, maxFiles }),
-        ],
-        limits,
-      );
+      const sources = [
+        objectSource(database, maxFiles),
+        gitSource(remote, database, { maxFiles, have }),
+        artifactSource({ readArtifact, isAllowed, staging, limits, maxFiles, signal }),
+        mirrorSource({ database, urlOf, isAllowed, open, maxFiles }),
+      ];
+      return takeTurns(limitSources(sources, limits), turn);
     },
     close: () => connections.close(),
   };

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
 import type { Actor } from '../audit/event.ts';
 import { environmentFailed, RinglockError } from '../errors.ts';
+import { samePin } from '../repo/lock.ts';
 import type { Settings } from '../repo/settings.ts';
 import { generationDrift } from '../store/drift.ts';
 import type { RootStatus } from '../store/status-file.ts';
@@ -84,13 +85,17 @@ export class Reconciler {
 
   async #pass(signal: AbortSignal): Promise<'done' | 'again'> {
     // The disk is looked at while the server answers.
-    const drift = this.#findDrift();
+    let drift = this.#findDrift();
     drift.catch(() => {}); // whoever awaits it reports it
     this.#executor.begin();
     const { attempt } = this.#parts;
     const limited = attempt.begin(signal);
     try {
-      await this.#takeRequests();
+      if (await this.takeRequests()) {
+        this.#lastContentCheck = 0;
+        drift = drift.then(() => this.#findDrift());
+        drift.catch(() => {});
+      }
       return await this.#reconcileCommit(drift, limited);
     } catch (caught) {
       if (signal.aborted) return 'done';
@@ -107,12 +112,18 @@ export class Reconciler {
     }
   }
 
-  /** What people asked on this pod since the last pass. */
-  async #takeRequests(): Promise<void> {
+  /**
+   * Takes what people asked on this pod since the last pass; by itself it makes nothing of it true.
+   *
+   * @returns whether somebody wants what is served anew: each of its bytes is then looked at
+   */
+  async takeRequests(): Promise<boolean> {
     const { root, membership, audit, log, status } = this.#parts;
     const { ring, replica } = this.#settings;
     const who = { ring, replica, changes: this.#executor.lastTarget?.changes };
     const requests = await readRequests(root.path);
+    // What a hold replaces may have been said on another pod.
+    if (requests.length > 0 && membership.connection !== 'away') await membership.sync();
     for (const { request, done } of requests) {
       const taken = await takeRequest(request, membership, who);
       const event = operatorEvent(this.#facts({ name: request.by, commit: null }), taken);
@@ -123,9 +134,15 @@ export class Reconciler {
       this.#isAsked = true;
       status.remembers(membership.memory, this.#settings.branch, new Map());
     }
-    if (requests.length === 0) return;
+    if (requests.length === 0) return false;
     await membership.sync();
     await membership.announce();
+    const served = (await root.current())?.lock.modules;
+    return requests.some(({ request }) => {
+      if (request.kind !== 'hold') return false;
+      const present = served?.get(request.alias);
+      return present !== undefined && samePin(present, request.entry);
+    });
   }
 
   async #failed(

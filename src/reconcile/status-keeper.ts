@@ -144,8 +144,9 @@ export class StatusKeeper {
 
   /** What keeps the ring from the committed lock, as far as it is known. */
   remembers(memory: RingMemory, branch: string, held: ReadonlyMap<string, string>): void {
-    const holds = [...memory.holds].map(([alias, { entry, reason, by }]) => {
-      return [alias, { version: entry?.version ?? null, reason, by }];
+    const holds = [...memory.holds].map(([alias, { entry, reason, by, since }]) => {
+      const version = entry?.version ?? null;
+      return [alias, { version, reason, by, ...(since !== undefined && { since }) }];
     });
     const failed = [...held].filter(([alias]) => !memory.holds.has(alias));
     this.#current = withoutSecrets({

@@ -1,9 +1,10 @@
 import { RinglockError } from '../errors.ts';
-import { changesKey, type ModuleChange } from '../plan/desired-lock.ts';
+import { changesKey, type LocalHold, type ModuleChange } from '../plan/desired-lock.ts';
 import type { OperatorAct } from './operation-events.ts';
 import type { FiledRequest } from './operator-requests.ts';
 import { abortOperation } from './ring/abort-operation.ts';
 import type { RingMembership } from './ring/ring-membership.ts';
+import type { RingMemory } from './ring/ring-memory.ts';
 
 /**
  * Puts what a person asked into the ring's memory; the pass that follows obeys it.
@@ -24,7 +25,11 @@ export async function takeRequest(
   switch (kind) {
     case 'hold': {
       const { alias, entry, reason, withDown } = request;
-      await memory.hold(alias, { entry, reason, by, ...(withDown && { withDown }) });
+      await memory.hold(alias, {
+        ...{ entry, reason, by, since: request.at },
+        ...(withDown && { withDown }),
+        replaced: { request: request.id, hold: replacedBy(request, memory.holds.get(alias)) },
+      });
       const { version } = entry;
       const message = `holds ${alias} at ${version}: ${reason}`;
       return { alias, version, message, detail: { request: kind, reason } };
@@ -38,6 +43,8 @@ export async function takeRequest(
         message: wasHeld ? `holds ${alias} no more` : `${alias} was not held`,
       };
     }
+    case 'undo':
+      return { ...act, ...(await undo(request, memory)) };
     case 'retry': {
       const forgotten = await memory.retry(request.aliases);
       const sets = forgotten.map((failed) => changesKey(failed.changes));
@@ -46,6 +53,30 @@ export async function takeRequest(
     case 'abort':
       return { ...act, message: await abort(membership, ring, request.reason, changes) };
   }
+}
+
+/** Taken again after a kill, it finds itself. */
+function replacedBy({ id }: FiledRequest, present: LocalHold | undefined): LocalHold | null {
+  if (present === undefined) return null;
+  const { replaced, ...hold } = present;
+  return replaced?.request === id ? replaced.hold : hold;
+}
+
+async function undo(
+  { alias, request }: Extract<FiledRequest, { kind: 'undo' }>,
+  memory: RingMemory,
+): Promise<Pick<OperatorAct, 'alias' | 'version' | 'message'>> {
+  const replaced = memory.holds.get(alias)?.replaced;
+  if (replaced?.request !== request) {
+    return { alias, version: null, message: `${alias} is not held by what is to be undone` };
+  }
+  if (replaced.hold === null) {
+    await memory.unhold(alias);
+    return { alias, version: null, message: `holds ${alias} no more: it could not be served` };
+  }
+  await memory.hold(alias, replaced.hold);
+  const version = replaced.hold.entry?.version ?? null;
+  return { alias, version, message: `holds ${alias} as before: ${replaced.hold.reason}` };
 }
 
 async function abort(

@@ -2,19 +2,33 @@ import { join } from 'node:path';
 import type { AuditEvent } from '../audit/event.ts';
 import { readJournal } from '../audit/journal.ts';
 import type { LockEntry } from '../repo/lock.ts';
-import { listGenerationNumbers, readGeneration } from '../store/generation.ts';
+import { type Generation, listGenerationNumbers, readGeneration } from '../store/generation.ts';
 
-/** What the generations of a root have of a module, by version. */
-export async function retainedEntries(
-  root: string,
+/** A version of a module that a root keeps. */
+export interface RetainedVersion {
+  readonly entry: LockEntry;
+  /** The newest that has it. */
+  readonly generation: Generation;
+}
+
+/** The generations that a root keeps, oldest first. */
+export async function retainedGenerations(root: string): Promise<Generation[]> {
+  const numbers = await listGenerationNumbers(root);
+  const read = await Promise.all(numbers.map((number) => readGeneration(root, number)));
+  return read.filter((generation) => generation !== undefined);
+}
+
+/** What generations have of a module, by version. */
+export function retainedVersions(
+  generations: readonly Generation[],
   alias: string,
-): Promise<Map<string, LockEntry>> {
-  const entries = new Map<string, LockEntry>();
-  for (const number of await listGenerationNumbers(root)) {
-    const entry = (await readGeneration(root, number))?.lock.modules.get(alias);
-    if (entry !== undefined) entries.set(entry.version, entry);
+): ReadonlyMap<string, RetainedVersion> {
+  const versions = new Map<string, RetainedVersion>();
+  for (const generation of generations) {
+    const entry = generation.lock.modules.get(alias);
+    if (entry !== undefined) versions.set(entry.version, { entry, generation });
   }
-  return entries;
+  return versions;
 }
 
 /**

@@ -1,4 +1,5 @@
-import { badInput, refused } from '../errors.ts';
+import pLimit from 'p-limit';
+import { badInput, RinglockError, refused } from '../errors.ts';
 import type { GitRepository } from '../git/git-command.ts';
 import { type ManifestFiles, readManifestFiles, requireRing } from '../git/manifest-files.ts';
 import { type Lock, parseLock, samePin } from '../repo/lock.ts';
@@ -17,17 +18,23 @@ export interface ArtifactRequest {
 }
 
 export interface CompletedArtifact extends ReleasedPin {
-  /** `unreleased`: no registry has the version; `other-bytes`: one has, and it is another package. */
-  readonly outcome: 'written' | 'unreleased' | 'other-bytes';
+  /**
+   * `unreleased`: no registry has the version; `other-bytes`: one has, and it is another package; `failed`:
+   * it could not be found out.
+   */
+  readonly outcome: 'written' | 'unreleased' | 'other-bytes' | 'failed';
+  /** Of `other-bytes` and `failed`. */
+  readonly error: RinglockError | undefined;
   readonly artifact: FoundArtifact | undefined;
   readonly locks: readonly RecordedArtifact[];
 }
 
 /**
  * Writes where packages are into locks that do not say it, from the registries. A package is taken for a
- * pin's when it is, byte for byte, what packaging that pin gives: nothing is downloaded.
+ * pin's when it is, byte for byte, what packaging that pin gives: nothing is downloaded. One pin's failure is
+ * its own, the others are completed.
  *
- * @throws RinglockError `unknown-ring`, `no-registry`, `registries-away`
+ * @throws RinglockError `unknown-ring`, `no-registry`
  */
 export async function completeArtifacts(
   repository: GitRepository,
@@ -42,12 +49,20 @@ export async function completeArtifacts(
   if (registries.length === 0) {
     throw badInput('no-registry', 'manifests/ringlock.yaml names no registry to look in');
   }
+  const limit = pLimit(askedAtOnce);
+  const asked = openPins(files, request).map((pin) => ({
+    pin,
+    found: limit(() => findPublished(registries, pin)),
+  }));
+  // Whatever fails is said below, at its pin's turn.
+  for (const { found } of asked) found.catch(() => {});
   const completed: CompletedArtifact[] = [];
-  for (const pin of openPins(files, request)) {
-    completed.push(await complete(repository, registries, pin));
-  }
+  for (const { pin, found } of asked) completed.push(await complete(repository, pin, found));
   return completed;
 }
+
+/** A registry that is away is waited for at each pin. */
+const askedAtOnce = 8;
 
 /** Each module's mirror, as any lock says it. */
 function sourcesOf(files: ManifestFiles): ReadonlyMap<string, string | null> {
@@ -82,37 +97,43 @@ function lockList({ lockTexts, rings }: ManifestFiles): readonly Lock[] {
 
 async function complete(
   repository: GitRepository,
-  registries: readonly Registry[],
   pin: ReleasedPin,
+  published: Promise<FoundArtifact | undefined>,
 ): Promise<CompletedArtifact> {
   const { alias, version } = pin;
-  const found = await findArtifact(registries, alias, version).catch((error) => {
-    if (error?.code === 'version-not-found' || error?.code === 'module-not-found') return undefined;
-    throw error;
-  });
-  if (found === undefined) {
-    return { ...pin, outcome: 'unreleased', artifact: undefined, locks: [] };
+  const none = { ...pin, artifact: undefined, locks: [], error: undefined };
+  try {
+    const artifact = await published;
+    if (artifact === undefined) return { ...none, outcome: 'unreleased' };
+    const made = await packageModule(repository, `${alias}@${version}`);
+    if (made.contentDigest !== pin.sha256 || made.sha256 !== artifact.sha256) {
+      return { ...none, outcome: 'other-bytes', artifact, error: otherArtifact(pin, artifact) };
+    }
+    const locks = await recordArtifact(repository, pin, artifact, { write: true });
+    return { ...none, outcome: 'written', artifact, locks };
+  } catch (error) {
+    if (!(error instanceof RinglockError)) throw error;
+    return { ...none, outcome: 'failed', error };
   }
-  const { artifact } = found;
-  const made = await packageModule(repository, `${alias}@${version}`);
-  if (made.contentDigest !== pin.sha256 || made.sha256 !== artifact.sha256) {
-    return { ...pin, outcome: 'other-bytes', artifact, locks: [] };
-  }
-  const locks = await recordArtifact(repository, pin, artifact, { write: true });
-  return { ...pin, outcome: 'written', artifact, locks };
 }
 
-/** The error for registries that have other packages than what locks pin. */
-export function requireSameBytes(completed: readonly CompletedArtifact[]): void {
-  const others = completed.filter(({ outcome }) => outcome === 'other-bytes');
-  if (others.length === 0) return;
-  const lines = others.map(
-    ({ alias, version, artifact }) =>
-      `  ${alias} ${version}: ${artifact?.url} (${artifact?.sha256})`,
-  );
-  throw refused(
+async function findPublished(
+  registries: readonly Registry[],
+  { alias, version }: ReleasedPin,
+): Promise<FoundArtifact | undefined> {
+  try {
+    return (await findArtifact(registries, alias, version)).artifact;
+  } catch (error) {
+    const codes = ['version-not-found', 'module-not-found'];
+    if (error instanceof RinglockError && codes.includes(error.code)) return undefined;
+    throw error;
+  }
+}
+
+function otherArtifact({ alias, version }: ReleasedPin, { url, sha256 }: FoundArtifact) {
+  return refused(
     'other-artifact',
-    `a registry has another package under a version than the lock's bytes give:\n${lines.join('\n')}`,
+    `the package of ${alias} ${version} at ${url} (${sha256}) is another than the lock's bytes give`,
     {
       hint: 'Either the version was published from other bytes, or by a ringlock that packs differently: `ringlock release` of the version says which; its lock entries stay without artifact.',
     },

@@ -47,7 +47,11 @@ export function gitlabReleases(settings: ReleaseSettings, access: ForgeAccess): 
       const missing = missingLinks(entry.links, present);
       for (const link of missing) {
         const url = new URL(`${own.href}/assets/links`);
-        await ask({ method: 'POST', url, body: gitlabLink(link), signal });
+        const request = { method: 'POST', url, body: gitlabLink(link), signal } as const;
+        const made = await ask({ ...request, expect: [400, 409, 422] });
+        if (made.status < 400 || missingLinks([link], await look()).length === 0) continue;
+        // Neither another run nor an answer that was lost: then it is asked to say why.
+        await ask(request);
       }
       return missing.length === 0 ? 'same' : 'completed';
     },

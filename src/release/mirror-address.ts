@@ -54,11 +54,14 @@ export function mirrorKey({ url }: MirrorAddress): string {
 /**
  * The environment in which git pushes: the token stands in a variable that git alone reads, and goes to
  * this address alone, since redirections are not followed.
+ *
+ * @param trust variables of openGitTrust()
  */
 export function mirrorEnvironment(
   address: MirrorAddress,
   token: string | undefined,
-  environment: NodeJS.ProcessEnv = process.env,
+  environment: NodeJS.ProcessEnv,
+  trust: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const own = (name: string): string => environment[name] ?? '';
   const config: (readonly [string, string])[] = [
@@ -82,7 +85,7 @@ export function mirrorEnvironment(
   const variables: Record<string, string> = {
     GIT_TERMINAL_PROMPT: '0',
     GIT_ALLOW_PROTOCOL: 'https:http:ssh:file',
-    GIT_SSH_COMMAND: own('GIT_SSH_COMMAND') || 'ssh -o BatchMode=yes',
+    ...trust,
     // Nothing of a request may come out on standard error.
     GIT_TRACE_CURL: '0',
     GIT_CURL_VERBOSE: '0',

@@ -8,6 +8,7 @@ import { type Released, readReleased } from '../git/released-bytes.ts';
 import { settingsFile } from '../repo/names.ts';
 import type { Settings } from '../repo/settings.ts';
 import { type CommittedModule, readCommittedModules, selectModules } from './committed-modules.ts';
+import { openGitTrust } from './git-trust.ts';
 import {
   type MirrorAddress,
   mirrorEnvironment,
@@ -82,20 +83,28 @@ export async function mirrorModules(
     const split = splits[place];
     return since === undefined || split?.commit === undefined || split.commit !== split.before;
   });
+  const mainline = await readMainline(
+    repository,
+    tip,
+    wanted.map(({ path }) => path),
+  );
+  const token = await readSecret('MIRROR_PUSH_TOKEN', environment);
+  const owners = mirrorOwners(modules, settings, environment);
+  const released = await readReleased(repository, [
+    { branch, ref: 'HEAD', oid: tip, isRemote: false },
+  ]);
+  const trust = await openGitTrust(repository, environment);
   const run: MirrorRun = {
     ...{ repository, branch, settings, environment, dryRun: request.dryRun },
-    token: await readSecret('MIRROR_PUSH_TOKEN', environment),
-    mainline: await readMainline(
-      repository,
-      tip,
-      wanted.map(({ path }) => path),
-    ),
+    ...{ token, mainline, owners, released, trust: trust.variables },
     splits: new Map(splits.map((split) => [split.directory, split])),
-    owners: mirrorOwners(modules, settings, environment),
-    released: await readReleased(repository, [{ branch, ref: 'HEAD', oid: tip, isRemote: false }]),
   };
   const limit = pLimit(Math.max(1, request.parallel));
-  return Promise.all(wanted.map((module) => limit(() => mirrorModule(run, module))));
+  try {
+    return await Promise.all(wanted.map((module) => limit(() => mirrorModule(run, module))));
+  } finally {
+    await trust.close();
+  }
 }
 
 interface MirrorRun {
@@ -109,6 +118,8 @@ interface MirrorRun {
   readonly splits: ReadonlyMap<string, Split>;
   /** Aliases by mirror. */
   readonly owners: ReadonlyMap<string, readonly string[]>;
+  /** For git's environment: what it trusts. */
+  readonly trust: Readonly<Record<string, string>>;
   /** What the locks of this history released. */
   readonly released: Released;
 }
@@ -157,9 +168,10 @@ async function changedSince(
   { CI_COMMIT_BEFORE_SHA }: NodeJS.ProcessEnv,
 ): Promise<string | undefined> {
   if (since !== undefined) return commitOf(repository, since);
-  const before = /[1-9a-f]/.test(CI_COMMIT_BEFORE_SHA ?? '') ? CI_COMMIT_BEFORE_SHA : undefined;
+  // Zeros for a new branch, and in pipelines that no push has started: what was mirrored is not known.
+  if (/^0+$/.test(CI_COMMIT_BEFORE_SHA ?? '')) return undefined;
   // A force-push leaves a commit behind that this clone does not have: then everything is looked at.
-  return commitOf(repository, before ?? 'HEAD^1').catch(() => undefined);
+  return commitOf(repository, CI_COMMIT_BEFORE_SHA || 'HEAD^1').catch(() => undefined);
 }
 
 function addressOf(
@@ -229,7 +241,7 @@ async function pushModule(
   if (commit === undefined) throw refusal ?? notSplit(module);
   refuseSharedMirror(run, address);
   const pushed = await provePush(repository, run.mainline, module.path, commit);
-  const env = mirrorEnvironment(address, token, run.environment);
+  const env = mirrorEnvironment(address, token, run.environment, run.trust);
   const access: MirrorAccess = { repository, address, env, hasToken: token !== undefined };
   const refs = await listMirrorRefs(access);
   const ref = `refs/heads/${branch}`;

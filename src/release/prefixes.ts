@@ -25,6 +25,7 @@ export async function expandPrefixes(
       );
       const wanted = isPattern ? children : children.filter((path) => path === prefix);
       if (wanted.length === 0) throw absent(given, commit);
+      refuseUnprintable(wanted);
       found.push(...wanted);
     }
     return [...new Set(found)];
@@ -40,6 +41,17 @@ function canonicalPrefix(given: string): string {
   throw badInput(
     'invalid-prefix',
     `--prefix ${JSON.stringify(given)} is no directory of the repository, expected one as packages/tool, or packages/* for every child`,
+  );
+}
+
+/** One commit and directory a line is read by programs: a name must not look like two. */
+function refuseUnprintable(directories: readonly string[]): void {
+  const bad = directories.find((directory) => /\p{Cc}/u.test(directory));
+  if (bad === undefined) return;
+  throw badInput(
+    'invalid-prefix',
+    `the directory ${JSON.stringify(bad)} has a control character in its name, expected none`,
+    { hint: 'Name the others one by one with --prefix, or rename it.' },
   );
 }
 

@@ -51,7 +51,7 @@ export function releaseEntry(
 ): ReleaseEntry {
   const { alias, name, version, sha256, zip } = module;
   const file = `${name}-${version}.zip`;
-  const notes = section === undefined || section === '' ? `${name} ${version}` : section;
+  const notes = shortened(section) || `${name} ${version}`;
   const links = placed
     .filter(({ artifact }) => /^https?:/.test(artifact.url))
     .map(({ registry, artifact }, index) => ({
@@ -65,6 +65,14 @@ export function releaseEntry(
     notes: `${notes}\n\n\`${file}\`: \`${sha256}\`, ${zip.length} bytes`,
     isPrerelease: semver.prerelease(version) !== null,
   };
+}
+
+/** GitHub takes 125,000 characters as the text of a release, with links. */
+const longestNotes = 100_000;
+
+function shortened(section = ''): string {
+  if (section.length <= longestNotes) return section;
+  return `${section.slice(0, longestNotes)}\n\n… (cut here: the changelog has all of it)`;
 }
 
 /** A project or tag of the settings, with what it stands for put in. */

@@ -1,3 +1,4 @@
+import { visibleText } from '../visible-text.ts';
 import type { ModuleDifference, ValueDifference } from './module-difference.ts';
 
 type Shown = ModuleDifference & { readonly rings: readonly string[] };
@@ -17,11 +18,13 @@ export function differenceLines(modules: readonly Shown[]): string[] {
       ...values.map((value) => `  needs    ${valueText(value)}`),
       ...changelog.flatMap(({ version, text }) => [
         `  ${version}`,
-        ...text.split('\n').map((line) => `    ${line}`.trimEnd()),
+        ...text.split(lineEnds).map((line) => `    ${line}`.trimEnd()),
       ]),
     ];
   });
 }
+
+const lineEnds = /\r\n|\r|\n/g;
 
 /** GitHub takes 65,536 characters as a description; what is above it is counted. */
 const longest = 60_000;
@@ -80,30 +83,20 @@ function valueText({ name, from, to }: ValueDifference): string {
 
 /** A code span that its content cannot leave: no line break, and a fence longer than any in it. */
 export function code(text: string): string {
-  const line = visible(text).replace(/\s/g, ' ');
+  const line = visibleText(text).replace(/\n/g, '\\u000a').replace(/\s/g, ' ');
   const fence = fenceFor(line, 1);
   return /^[ `]|[ `]$/.test(line) ? `${fence} ${line} ${fence}` : `${fence}${line}${fence}`;
 }
 
 function block(text: string): string {
   const shown = text.length > longestSection ? `${text.slice(0, longestSection)}\n…` : text;
-  const safe = shown
-    .split(/\r\n|\r|\n/)
-    .map(visible)
-    .join('\n');
+  const safe = shown.split(lineEnds).map(visibleText).join('\n');
   const fence = fenceFor(safe, 3);
   return `${fence}text\n${safe}\n${fence}`;
 }
 
 function fenceFor(text: string, least: number): string {
-  const runs = [...text.matchAll(/`+/g)].map(([run]) => run.length);
-  return '`'.repeat(Math.max(least, ...runs.map((length) => length + 1)));
-}
-
-/** Control characters, and what turns the direction of writing, as their code points. */
-function visible(text: string): string {
-  return text.replace(
-    /[^\P{Cc}\t]|[\u202a-\u202e\u2066-\u2069]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  let length = least;
+  for (const [run] of text.matchAll(/`+/g)) length = Math.max(length, run.length + 1);
+  return '`'.repeat(length);
 }

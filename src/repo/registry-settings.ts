@@ -55,7 +55,7 @@ export function registrySettings(yaml: RegistryYaml, index: number): RegistrySet
       hint: 'Only GitLab keeps packages by project: put the path into the URL.',
     });
   }
-  refusePlaceholders(project, ['alias'], `${where}.project`);
+  refuseProject(project, `${where}.project`);
   return { kind, url, project, tokenVariable };
 }
 
@@ -73,9 +73,19 @@ export function releaseSettings(yaml: ReleaseYaml, index: number): ReleaseSettin
       `${where}.tag is ${JSON.stringify(tag)}, expected {version} in it`,
     );
   }
-  refusePlaceholders(project, ['alias'], `${where}.project`);
+  refuseProject(project, `${where}.project`);
   refusePlaceholders(tag, ['alias', 'version'], `${where}.tag`);
   return { kind, url, project, tag };
+}
+
+/** It becomes a part of an address that a token is sent to: no segment may lead out of its place. */
+function refuseProject(project: string | undefined, where: string): void {
+  refusePlaceholders(project, ['alias'], where);
+  if (project?.split('/').every((part) => !/^\.{0,2}$/.test(part)) ?? true) return;
+  throw badInput(
+    'invalid-file',
+    `${where} is ${JSON.stringify(project)}, expected a number or a path such as acme/modules`,
+  );
 }
 
 function refusePlaceholders(

@@ -5,7 +5,8 @@ import type { ModuleSource, SourceFile, WantedModule } from './module-source.ts'
 export type TakeFiles = (files: AsyncIterable<SourceFile>, sourceName: string) => Promise<void>;
 
 /**
- * Tries the sources in order until one gives the pinned bytes.
+ * Tries the sources in order until one gives the pinned bytes; one that crawls is cut off while another could
+ * be asked.
  *
  * @returns the name of the source that gave them
  * @throws RinglockError `no-source`, with every source's own reason; or what `take` threw, unless
@@ -18,15 +19,21 @@ export async function takeFromSources(
 ): Promise<string> {
   const reasons: string[] = [];
   let environment: RinglockError | undefined;
-  for (const source of sources) {
-    try {
+  const order = [
+    ...sources.filter((source) => source.isSlow?.() !== true),
+    ...sources.filter((source) => source.isSlow?.() === true),
+  ];
+  for (const [index, source] of order.entries()) {
+    const ask = async () => {
       const files = await source.read(wanted);
-      if (files === undefined) {
-        reasons.push(`${source.name}: does not have it`);
-        continue;
-      }
-      await take(files, source.name);
-      return source.name;
+      if (files !== undefined) await take(files, source.name);
+      return files !== undefined;
+    };
+    const others = order.slice(index + 1).some((other) => other.offers?.(wanted) ?? true);
+    try {
+      const isTaken = await (others && source.turn ? source.turn(source.name, ask) : ask());
+      if (isTaken) return source.name;
+      reasons.push(`${source.name}: does not have it`);
     } catch (error) {
       if (!(error instanceof RinglockError) || isLocal(error)) throw error;
       if (error.exitCode === 3) environment ??= error;

@@ -84,7 +84,8 @@ async function ownClaim(): Promise<Claim> {
   };
 }
 
-async function processNamespace(): Promise<string | null> {
+/** Kernel boot and PID namespace: where a pid means the same process; null where there is no /proc. */
+export async function processNamespace(): Promise<string | null> {
   try {
     const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
     return `${boot.trim()} ${await readlink('/proc/self/ns/pid')}`;
@@ -143,7 +144,7 @@ async function isAlive(claim: Claim, path: string, own: string, staleMs: number)
   return (await isTouchedWithin(path, own, staleMs)) && (await isTouchedAgain(path, staleMs));
 }
 
-function processExists(pid: number): boolean {
+export function processExists(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -66,6 +66,8 @@ export interface StatusHold {
   readonly version: string | null;
   readonly reason: string;
   readonly by: string;
+  /** RFC 3339, UTC; absent from a hold that a version before made. */
+  readonly since?: string;
 }
 
 export type RootState =

@@ -55,7 +55,15 @@ export async function trustAlso(
   authorities: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): Promise<tls.SecureContext> {
-  return tls.createSecureContext({ ca: [...(await nodesOwn(environment)), ...authorities] });
+  return tls.createSecureContext({ ca: [...(await trustedAlso(authorities, environment))] });
+}
+
+/** Node's own authorities and these, PEM texts. */
+export async function trustedAlso(
+  authorities: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): Promise<readonly string[]> {
+  return [...(await nodesOwn(environment)), ...authorities];
 }
 
 /** To give node any list replaces its own whole. */

@@ -8,7 +8,7 @@ test('diff says files, changelog, migrations, dependencies and platform, and Mar
   const platform = createPlatform(t);
   platform.write({
     'modules/Orders/CHANGELOG.md':
-      '# Orders\n\n## 1.1.0\n\n/close @everyone\n\n````\n<script>x</script>\n\n## 1.0.5\n\n- Between.\n\n## 1.0.0\n\n- First.\n',
+      '# Orders\n\n## 1.1.0\n\n/close @everyone\u001b[2J\u202e\r\n\n````\n<script>x</script>\n\n## 1.0.5\n\n- Between.\n\n## 1.0.0\n\n- First.\n',
     'modules/Orders/migrations/0001_refunds.up.sql': 'create table refunds (id int);\n',
     'modules/Orders/src/a`b <img>.mjs': 'x\n',
   });
@@ -48,7 +48,11 @@ test('diff says files, changelog, migrations, dependencies and platform, and Mar
   assert.deepEqual(back.migrations.down, [{ name: '0001_refunds', has_down: false }]);
   const range = JSON.parse(await by('HEAD~1..HEAD', '--json'));
   assert.deepEqual(range.modules[0].rings, ['canary']);
-  assert.match(await by('HEAD~1..HEAD'), /orders 1\.0\.0 → 1\.1\.0 \(canary\)/);
+  const text = await by('HEAD~1..HEAD');
+  assert.match(text, /orders 1\.0\.0 → 1\.1\.0 \(canary\)/);
+  // What a changelog says steers no terminal, and Windows' line ends are line ends.
+  assert.match(text, /\/close @everyone\\u001b\[2J\\u202e\n/);
+  assert.equal(/[^\P{Cc}\n]|\u202e/u.test(text), false);
   const markdown = await by('HEAD~1..HEAD', '--markdown');
   assert.match(markdown, /`````text\n\/close @everyone/);
   assert.match(markdown, /``src\/a`b <img>\.mjs``/);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { runCli } from '../support/cli.ts';
@@ -133,6 +133,23 @@ describe('a module that only a registry has', { concurrency: 2 }, () => {
     await done(platform, 'install', 'payments@1.0.0', '--ring', 'edge', '--commit');
     await done(platform, 'ring', 'promote', 'payments', '--from', 'edge', '--to', 'stable');
     assert.deepEqual(entryOf(platform), entryOf(platform, 'manifests/edge.lock.json'));
+    // With its registry away nothing is found wrong, nor called right; what depends on it is not at fault.
+    const lock = JSON.parse(platform.read(stable));
+    lock.modules.orders.artifact = null;
+    platform.setVersion('Orders', '1.0.1', { dependencies: { payments: '^1.0.0' } });
+    platform.commit('Orders needs payments');
+    await done(platform, 'lock', '--ring', 'stable', '--module', 'orders', '--force');
+    renameSync(url, `${url}-away`);
+    const asked = async (...args: string[]) => (await runCli(platform.path, args)).code;
+    assert.equal(await asked('compat', '--ring', 'stable'), 0, 'it remembers what it needs');
+    const away = await runCli(platform.path, ['verify', '--ring', 'stable', '--json']);
+    rmSync(join(platform.path, '.git/ringlock/packages'), { recursive: true });
+    const { rings } = JSON.parse(away.stdout);
+    assert.deepEqual(
+      [away.code, ...rings[0].problems.map(({ alias, known }: never) => [alias, known])],
+      [3, ['payments', false]],
+    );
+    assert.equal(await asked('compat', '--ring', 'stable'), 3);
   });
 
   it('is refused when its package says another alias or version', async (t) => {

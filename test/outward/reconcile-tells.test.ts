@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { serveApplication } from '../support/application.ts';
-import { runCli } from '../support/cli.ts';
 import { deploy, push, reconcileOnce, release, statusIfAny } from '../support/deploy.ts';
+import { fileRequest } from '../support/file-request.ts';
 import { createPlatform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
 import { startReplica } from '../support/ring.ts';
@@ -87,13 +87,12 @@ describe('a reconciler that tells the outside', { concurrency: 2 }, () => {
     assert.match(failed ?? '', /^canary: held: held at their last good versions: orders/);
     assert.match(success ?? '', /^canary: converged in \d+\.\d s$/);
 
-    const local = ['orders', '--local', '--root', root];
-    const { stderr } = await runCli(root, ['rollback', ...local, '--reason', 'refunds fail']);
+    await fileRequest(root, ['rollback', 'orders', '--reason', 'refunds fail']);
     const [hold, rolledBack] = await told(['hold', 'converged']);
-    assert.equal(hold.hold.version, '1.0.0', stderr);
+    assert.equal(hold.hold.version, '1.0.0');
     assert.equal(hold.hold.reason, 'refunds fail');
     assert.equal(rolledBack.modules[0].to, '1.0.0');
-    await runCli(root, ['unhold', ...local]);
+    await fileRequest(root, ['unhold', 'orders']);
     platform.write({ 'manifests/canary.lock.json': '{"lock_version": 99}\n' });
     platform.git('add', '-A');
     push(platform, platform.commit('A lock of the future'));

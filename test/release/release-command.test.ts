@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gitlabCase } from '../source/registry/kinds.ts';
@@ -108,17 +108,30 @@ test('lock --artifacts writes what CI released, the same as release itself', asy
   assert.equal(usage.code, 2);
 });
 
-test('lock --artifacts writes no artifact of other bytes than the lock pins', async (t) => {
+test('lock --artifacts tells of every pin that it cannot complete, and completes the others', async (t) => {
   const { platform, directory } = platformWith(t);
-  assert.equal((await runCli(platform.path, ['release', 'orders'])).code, 0);
+  for (const alias of ['orders', 'products']) {
+    assert.equal((await runCli(platform.path, ['release', alias])).code, 0);
+  }
+  const right = lockOf(platform, 'edge').modules.products;
   platform.git('checkout', '-q', '--', 'manifests');
-  const zip = join(directory, 'orders/1.0.0/Orders-1.0.0.zip');
-  writeFileSync(zip, 'other bytes');
-  rmSync(`${zip}.sha256`);
-  const { code, stderr } = await runCli(platform.path, ['lock', '--artifacts']);
-  assert.equal(code, 1);
-  assert.match(stderr, /orders 1\.0\.0: file:/);
-  assert.equal(platform.git('status', '--porcelain'), '');
+  const before = lockOf(platform, 'edge').modules;
+  // One is another package, of one the directory is damaged, and one was never released.
+  writeFileSync(join(directory, 'orders/1.0.0/Orders-1.0.0.zip'), 'other bytes');
+  rmSync(join(directory, 'orders/1.0.0/Orders-1.0.0.zip.sha256'));
+  symlinkSync('communications', join(directory, 'communications'));
+  const { code, stdout } = await runCli(platform.path, ['lock', '--artifacts']);
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /orders 1\.0\.0 {2}not written: the package of .* is another/);
+  assert.match(stdout, /communications 1\.0\.0 {2}not written: /);
+  assert.match(stdout, /mobile-app 0\.3\.0 is at no registry/);
+  assert.deepEqual(lockOf(platform, 'edge').modules, { ...before, products: right });
+  rmSync(join(directory, 'orders'), { recursive: true });
+  const away = await runCli(platform.path, ['lock', '--artifacts', '--json']);
+  assert.equal(away.code, 3, away.stdout);
+  const { modules } = JSON.parse(away.stdout);
+  const failed = modules.find(({ alias }: { alias: string }) => alias === 'communications');
+  assert.equal(failed.error.code, 'registries-away');
 });
 
 test('a merge of locks keeps the artifact that one side has', async (t) => {

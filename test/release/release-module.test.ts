@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { findRepository } from '../../src/git/git-command.ts';
 import { openForges } from '../../src/release/open-forges.ts';
+import { releaseEntry } from '../../src/release/release-entry.ts';
 import { type ReleaseSubject, releaseModule } from '../../src/release/release-module.ts';
 import { parseSettings } from '../../src/repo/settings.ts';
 import { openRegistries } from '../../src/source/registry/open-registries.ts';
@@ -312,4 +313,30 @@ test('a mirror’s tag has to be there, and a prerelease is said to be one', asy
   await release(platform, mirror('github', github.url), environment, { module });
   assert.equal(github.releases[0]?.prerelease, true);
   assert.equal(github.releases[0]?.tag, 'v1.1.0-beta.1');
+});
+
+test('gitlab: a link that another run makes at once, or whose answer was lost, is there', async (t) => {
+  const forge = await serveGitlabReleases(t);
+  const settings = parseSettings(
+    `releases:\n  - {kind: gitlab, url: '${forge.url}', project: acme/platform}\n`,
+  );
+  const [gitlab] = openForges(settings, { RINGLOCK_RELEASE_TOKEN: forgeToken }, quick);
+  const url = 'https://packages.example.com/Orders-1.0.0.zip';
+  const placed = [
+    { registry: 'one', artifact: { url, sha256: '', size_bytes: 1, released_at: null } },
+  ];
+  const entry = releaseEntry(packageOf('1.0.0'), 'x'.repeat(200_000), placed, 'c'.repeat(40));
+  const signal = new AbortController().signal;
+  await gitlab?.ensure({ ...entry, links: [] }, signal);
+  assert.ok((forge.releases[0]?.notes.length ?? 0) < 125_000);
+  await Promise.all([gitlab?.ensure(entry, signal), gitlab?.ensure(entry, signal)]);
+  assert.deepEqual(
+    forge.releases[0]?.links.map((link) => link.url),
+    [url],
+  );
+  const posts = forge.received.filter(({ path }) => path.endsWith('/assets/links'));
+  assert.equal(posts.length, 2, 'both were asked for at once');
+  // Another link of that name is no success.
+  const other = { ...entry, links: [{ name: 'Orders-1.0.0.zip', url: `${url}?other` }] };
+  await assert.rejects(async () => gitlab?.ensure(other, signal), /Name has been taken|400/);
 });

@@ -4,8 +4,10 @@ import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { findRepository } from '../../src/git/git-command.ts';
+import { expandPrefixes } from '../../src/release/prefixes.ts';
 import { splitCacheFile } from '../../src/release/split-cache.ts';
 import { runCli } from '../support/cli.ts';
+import { errorOf } from '../support/error-of.ts';
 import { addHistory, makeHistory, subtreeMissing, subtreeSplit } from '../support/made-history.ts';
 import { createPlatform } from '../support/platform.ts';
 import { createRepository, gitEnvironment, openRepository } from '../support/repository.ts';
@@ -239,4 +241,14 @@ test('splits a repository of SHA-256 ids, linked work trees, and replaced histor
   const replaced = await runCli(other.path, ['split', '--prefix', 'a']);
   assert.equal(replaced.stdout.slice(0, 40), subtreeSplit(other, 'a').stdout.trim());
   assert.notEqual(replaced.stdout, plain.stdout);
+});
+
+test('prints no directory whose name would look like another line', async (t) => {
+  const repository = createRepository(t);
+  const commit = repository.commit('Forge a line', { 'p/a\n0123  p/b/x': 'x', 'q/b/x': 'x' });
+  const made = await findRepository(repository.path);
+  const error = await errorOf(expandPrefixes(made, commit, ['p/*']));
+  assert.equal(error.code, 'invalid-prefix');
+  assert.match(error.message, /"p\/a\\n0123 {2}p"/);
+  assert.deepEqual(await expandPrefixes(made, commit, ['q/*']), ['q/b']);
 });

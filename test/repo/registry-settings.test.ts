@@ -53,6 +53,9 @@ const wrong: Readonly<Record<string, RegExp>> = {
     /tokenVariable.*REGISTRY_TOKEN/,
   'registries: [{kind: oci}]': /url/,
   'releases: [{kind: gitlab, project: a/b}]': /has no url/,
+  'releases: [{kind: github, project: a/../../user}]': /project.*expected a number or a path/,
+  "registries: [{kind: gitlab, url: 'https://x.example.com', project: ..}]":
+    /project.*expected a number or a path/,
   'releases: [{kind: github, project: a/b, tag: latest}]': /expected \{version\} in it/,
   "releases: [{kind: github, project: a/b, tag: '{name}@{version}'}]": /expected no braces but/,
 };

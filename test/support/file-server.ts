@@ -9,6 +9,8 @@ import { onEnd } from './cleanup.ts';
 export type FileFault =
   | { readonly kind: 'cut'; readonly after: number }
   | { readonly kind: 'hang'; readonly after: number }
+  /** A byte every 20 ms, for ever. */
+  | { readonly kind: 'drip' }
   | { readonly kind: 'lie'; readonly at: number }
   | { readonly kind: 'endless' }
   | { readonly kind: 'redirect'; readonly location: string }
@@ -114,6 +116,12 @@ function sendFile(
       'content-range': `bytes ${start}-${content.length - 1}/${content.length}`,
     }),
   });
+  if (fault?.kind === 'drip') {
+    const dripping = setInterval(() => response.write(Buffer.of(body[sent++] ?? 0)), 20);
+    let sent = 0;
+    response.on('close', () => clearInterval(dripping));
+    return;
+  }
   if (fault?.kind !== 'cut' && fault?.kind !== 'hang') {
     response.end(body);
     return;

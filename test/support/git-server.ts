@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { onEnd } from './cleanup.ts';
 import { gitEnvironment } from './repository.ts';
@@ -28,6 +29,8 @@ export interface GitRequest {
 export type GitFault =
   | { readonly kind: 'cut'; readonly after: number /** ended as if it were all */; clean?: boolean }
   | { readonly kind: 'hang'; readonly after?: number }
+  /** A byte every 20 ms, for ever. */
+  | { readonly kind: 'drip' }
   | { readonly kind: 'corrupt'; readonly at: number }
   | {
       readonly kind: 'status';
@@ -306,6 +309,14 @@ async function sendWithFault(call: BackendCall, payload: Buffer): Promise<boolea
     }
   }
   entry.responseBytes += bytes.length;
+  if (fault?.kind === 'drip') {
+    for (const byte of bytes) {
+      if (response.destroyed) return false;
+      response.write(Buffer.of(byte));
+      await delay(20);
+    }
+    return true;
+  }
   const sent = await new Promise<boolean>((resolve) =>
     response.write(bytes, (error) => resolve(error == null)),
   );

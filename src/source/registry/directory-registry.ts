@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
@@ -20,6 +20,7 @@ import {
   zipName,
 } from './package-files.ts';
 import type { FoundArtifact, PackagedModule, Published, Registry } from './registry.ts';
+import { sweepUnfinished, unfinishedName } from './unfinished.ts';
 
 /**
  * Packages in a directory of this machine: `<alias>/<version>/<Name>-<version>.zip`, its `.sha256` and
@@ -150,7 +151,8 @@ async function publishIn(
     throw diskFailed(error, directory);
   });
   const target = join(directory, alias, version);
-  const beside = join(directory, alias, `.${version}.${randomBytes(6).toString('hex')}.tmp`);
+  await sweepUnfinished(join(directory, alias));
+  const beside = join(directory, alias, await unfinishedName(version));
   try {
     await writeFiles(beside, module);
     // Onto a directory that has files this fails: whoever came first has the version.

@@ -3,9 +3,10 @@ export function nextLink(header: string | string[] | undefined, url: URL): URL |
   const text = Array.isArray(header) ? header.join(', ') : (header ?? '');
   const target = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(text)?.[1];
   if (target === undefined || !URL.canParse(target, url.href)) return undefined;
-  const next = new URL(target, url);
-  // A registry behind a proxy may name itself as it is called inside.
-  next.protocol = url.protocol;
-  next.host = url.host;
+  const { pathname, search } = new URL(target, url);
+  // A registry behind a proxy may name itself as it is called inside; and it is sent a token.
+  const next = new URL(url.origin);
+  next.pathname = pathname;
+  next.search = search;
   return next;
 }

@@ -193,7 +193,9 @@ class OciRegistry implements Registry {
       await ignoreBody(answer);
       return this.#sessionOf(answer);
     });
-    session.searchParams.set('digest', descriptor.digest);
+    // What is there stays as it is written: some sign it.
+    const digest = `digest=${encodeURIComponent(descriptor.digest)}`;
+    session.search = session.search === '' ? digest : `${session.search}&${digest}`;
     const headers = { 'content-type': 'application/octet-stream' };
     const put = {
       method: 'PUT',

@@ -22,18 +22,28 @@ import { downloadArtifact } from '../artifact/download-artifact.ts';
 import type { SourceFile } from '../module-source.ts';
 import { findArtifact } from './find-artifact.ts';
 import { openRegistries } from './open-registries.ts';
+import {
+  type KeptPackage,
+  openPackageCache,
+  type PackageCache,
+  packageCacheDirectory,
+} from './package-cache.ts';
 import type { FoundArtifact, Registry } from './registry.ts';
 
 /** Packages downloaded at once, each with its files in memory one by one. */
 const atOnce = 4;
 
 /** The registries that a platform and this process's environment name. */
-export const openPackages: OpenPackages = (platform) => registryPackages(platform, process.env);
+export const openPackages: OpenPackages = (platform, repository) => {
+  const cache = repository && openPackageCache(packageCacheDirectory(repository));
+  return registryPackages(platform, process.env, cache);
+};
 
 /** The packages of the registries that a platform names; they are opened at the first question. */
 function registryPackages(
   { settings, modules }: PackagePlatform,
   environment: NodeJS.ProcessEnv,
+  cache: PackageCache | undefined,
 ): PackageSource {
   const sourceOf = (alias: string) => sourceOfRepository(modules?.get(alias)?.manifest.repository);
   let opened: readonly Registry[] | undefined;
@@ -42,11 +52,14 @@ function registryPackages(
     return opened;
   };
   const limit = pLimit(atOnce);
+  const { maxFiles } = settings;
+  const reading = (alias: string, version: string, artifact: LockArtifact, isPresent: boolean) =>
+    limit(() => read(registries(), { alias, version, artifact, isPresent, maxFiles, cache }));
   return {
     versions: (alias) => listVersions(registries, alias),
     find: (alias, version) => find(registries(), alias, version),
-    read: (alias, version, artifact) =>
-      limit(() => read(registries(), alias, version, artifact, settings.maxFiles)),
+    read: (alias, version, artifact) => reading(alias, version, artifact, false),
+    readPresent: (alias, version, artifact) => reading(alias, version, artifact, true),
   };
 }
 
@@ -86,12 +99,19 @@ function fileBase({ url }: FoundArtifact, version: string): string | undefined {
   return file.endsWith(ending) ? file.slice(0, -ending.length) : undefined;
 }
 
+interface Reading {
+  readonly alias: string;
+  readonly version: string;
+  readonly artifact: LockArtifact;
+  /** Whether the registry has to have it now. */
+  readonly isPresent: boolean;
+  readonly maxFiles: number;
+  readonly cache: PackageCache | undefined;
+}
+
 async function read(
   registries: readonly Registry[],
-  alias: string,
-  version: string,
-  artifact: LockArtifact,
-  maxFiles: number,
+  { alias, version, artifact, isPresent, maxFiles, cache }: Reading,
 ): Promise<PackageContents> {
   const label = `the package of ${alias} ${version}`;
   const registry = registries.find((each) => each.owns(artifact.url));
@@ -102,6 +122,39 @@ async function read(
       { hint: 'Name its registry there under `registries`.' },
     );
   }
+  const kept = await cache?.get(artifact);
+  const isKept = kept !== undefined && kept.fileCount <= maxFiles;
+  if (isKept && !(isPresent && (await isAnother(registry, alias, version, artifact)))) {
+    return parsed(kept, label);
+  }
+  const read = await download(registry, artifact, label, maxFiles);
+  const contents = parsed(read, label);
+  await cache?.put(artifact, read);
+  return contents;
+}
+
+/** A tag of an OCI registry may name another one, and the pinned bytes be there all the same. */
+async function isAnother(
+  registry: Registry,
+  alias: string,
+  version: string,
+  { sha256, size_bytes }: LockArtifact,
+): Promise<boolean> {
+  const found = await registry.find(alias, version);
+  return found?.sha256 !== sha256 || found.size_bytes !== size_bytes;
+}
+
+function parsed({ manifestText, ...contents }: KeptPackage, label: string): PackageContents {
+  const manifest = parseModuleManifest(manifestText, `${label}: ${moduleManifestFile}`);
+  return { ...contents, manifest };
+}
+
+async function download(
+  registry: Registry,
+  artifact: LockArtifact,
+  label: string,
+  maxFiles: number,
+): Promise<KeptPackage> {
   const directory = await mkdtemp(join(tmpdir(), 'ringlock-package-'));
   try {
     const path = join(directory, 'package.zip');
@@ -113,10 +166,7 @@ async function read(
   }
 }
 
-async function contentsOf(
-  archive: AsyncIterable<SourceFile>,
-  label: string,
-): Promise<PackageContents> {
+async function contentsOf(archive: AsyncIterable<SourceFile>, label: string): Promise<KeptPackage> {
   const digested: { path: string; sha256: string }[] = [];
   const files = new Map<string, { oid: string; size: number }>();
   const texts = new Map<string, string>();
@@ -129,16 +179,16 @@ async function contentsOf(
       texts.set(path, Buffer.from(content).toString());
     }
   }
-  const text = texts.get(moduleManifestFile);
-  if (text === undefined) {
+  const manifestText = texts.get(moduleManifestFile);
+  if (manifestText === undefined) {
     throw refused('package-mismatch', `${label} has no ${moduleManifestFile}, expected a module`, {
       hint: 'It was not made by ringlock package or release: ask whoever published it.',
     });
   }
-  const manifest = parseModuleManifest(text, `${label}: ${moduleManifestFile}`);
+  const manifest = parseModuleManifest(manifestText, `${label}: ${moduleManifestFile}`);
   const sha256 = contentDigest(digested);
   const changelog = texts.get(manifest.changelog);
-  return { manifest, sha256, fileCount: files.size, sizeBytes, files, changelog };
+  return { manifestText, sha256, fileCount: files.size, sizeBytes, files, changelog };
 }
 
 /** As git names it, so that a package can be compared with a tree. */

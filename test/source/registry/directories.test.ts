@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -14,6 +14,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openRegistries } from '../../../src/source/registry/open-registries.ts';
 import type { Registry } from '../../../src/source/registry/registry.ts';
+import { unfinishedName } from '../../../src/source/registry/unfinished.ts';
 import { errorOf } from '../../support/error-of.ts';
 import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
@@ -71,6 +72,30 @@ test('what a killed publisher left is no version', async (t) => {
   assert.deepEqual(await registry.versions('orders'), ['1.0.0']);
   assert.equal((await registry.publish(packageOf('1.1.0'), never)).outcome, 'published');
   assert.equal((await registry.publish(packageOf('1.2.0'), never)).outcome, 'published');
+});
+
+test('what killed publishers left is swept by the next one, and nothing of a living one', async (t) => {
+  const directory = temporaryDirectory(t, 'packages');
+  const registry = open('directory', directory);
+  await registry.publish(packageOf('1.0.0'), never);
+  const orders = join(directory, 'orders');
+  const ours = await unfinishedName('1.1.0');
+  const dead = spawnSync(process.execPath, ['-e', '']).pid;
+  const deads = ours.replace(`-${process.pid}.`, `-${dead}.`);
+  assert.notEqual(deads, ours);
+  const elsewhere = deads.replace(/[0-9a-f]{8}-/, '00000000-');
+  const old = '.1.1.0.0123456789ab.tmp';
+  const kept = [ours, elsewhere, '.1.1.0.ba9876543210.tmp', '.htaccess', '.v1.tmp'];
+  const oldIndex = '.index.json.0123456789ab.tmp';
+  for (const name of [...kept, deads, old]) {
+    mkdirSync(join(orders, name));
+    writeFileSync(join(orders, name, 'Orders-1.1.0.zip'), 'half');
+  }
+  writeFileSync(join(orders, oldIndex), '{');
+  const before = Date.now() / 1000 - 25 * 3600;
+  for (const name of [old, oldIndex, '.v1.tmp']) utimesSync(join(orders, name), before, before);
+  await registry.publish(packageOf('1.1.0'), never);
+  assert.deepEqual(readdirSync(orders).sort(), [...kept, '1.0.0', '1.1.0', 'index.json'].sort());
 });
 
 test('a lost or broken index.json is written anew', async (t) => {
