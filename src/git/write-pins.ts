@@ -1,5 +1,5 @@
-import { refused } from '../errors.ts';
-import { type GitRepository, runGit, tryGit } from './git-command.ts';
+import { commitCommand, commitFiles, refuseEdited } from './commit-files.ts';
+import { type GitRepository, runGit } from './git-command.ts';
 import { writeManifestFile } from './manifest-files.ts';
 import type { PinPlan } from './pin-modules.ts';
 
@@ -31,29 +31,8 @@ export async function writePins(
   for (const [name, commit] of plan.tags) await runGit(topLevel, ['tag', '--', name, commit]);
   const pushed = [...plan.tags.keys()].map((name) => `git push origin ${name}`);
   if (!options.commit) {
-    const subject = JSON.stringify(message.split('\n', 1)[0]);
-    const next = [`git commit -m ${subject} -- ${paths.join(' ')}`, ...pushed];
-    return { message, commit: undefined, next };
+    return { message, commit: undefined, next: [commitCommand(message, paths), ...pushed] };
   }
-  // By --only: what else is staged stays staged.
-  await runGit(topLevel, ['commit', '-q', '-F', '-', '--only', '--', ...paths], { input: message });
-  const commit = await runGit(topLevel, ['rev-parse', 'HEAD']);
+  const commit = await commitFiles(repository, paths, message);
   return { message, commit, next: [...pushed, 'git push'] };
-}
-
-async function refuseEdited({ topLevel }: GitRepository, paths: readonly string[]): Promise<void> {
-  const { status, stdout } = await tryGit(topLevel, [
-    'diff',
-    '--name-only',
-    'HEAD',
-    '--',
-    ...paths,
-  ]);
-  const edited = stdout.toString().split('\n').filter(Boolean);
-  if (status !== 0 || edited.length === 0) return;
-  throw refused(
-    'file-changed',
-    `${edited.join(', ')} has changes that are not committed, --commit would take them along`,
-    { hint: 'Commit or restore them first, or leave --commit out.' },
-  );
 }

@@ -1,0 +1,131 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join, posix } from 'node:path';
+import { parseDocument } from 'yaml';
+import { refused } from '../errors.ts';
+import { lockFile, requireRingName, ringFile } from '../repo/names.ts';
+import { overlayDirectory } from '../repo/overlay-template.ts';
+import { type RemovalObstacle, removalObstacles } from '../repo/ring-removal.ts';
+import { commitCommand, commitFiles } from './commit-files.ts';
+import { type GitRepository, runGitBytes } from './git-command.ts';
+import { readManifestFiles, requireRing } from './manifest-files.ts';
+
+export interface RemovedRing {
+  readonly ring: string;
+  /** Files and folders that went, from the repository's top. */
+  readonly removed: readonly string[];
+  /** Null where the ring's file named none. */
+  readonly namespace: string | null;
+  readonly commit: string | undefined;
+  /** What is left to do, as commands. */
+  readonly next: readonly string[];
+}
+
+/**
+ * Removes a ring's file, lock and overlay, once nothing needs the ring. One that was removed in part before
+ * is removed to the end.
+ *
+ * @throws RinglockError `unknown-ring`; `ring-in-use` with everything that is in the way
+ */
+export async function removeRing(
+  repository: GitRepository,
+  name: string,
+  options: { readonly commit: boolean },
+): Promise<RemovedRing> {
+  requireRingName(name);
+  const files = await readManifestFiles(repository);
+  const places = [ringFile(name), lockFile(name), overlayDirectory(name)].filter((path) =>
+    existsSync(join(repository.topLevel, path)),
+  );
+  if (places.length === 0) requireRing(files, name);
+  const tracked = await trackedFiles(repository, places);
+  const obstacles = [
+    ...removalObstacles(name, files.rings.values(), files.tenants?.tenants.values() ?? []),
+    ...(await overlaysThatNeed(repository, name)),
+    ...(await editedFiles(repository, places)),
+  ];
+  if (obstacles.length > 0) throw inUse(name, obstacles);
+  // The ring's own file goes first: without it there is no ring any more.
+  for (const path of places) {
+    await rm(join(repository.topLevel, path), { recursive: true, force: true });
+  }
+  const message = `Remove the ring ${name}\n`;
+  const commit =
+    options.commit && tracked.length > 0
+      ? await commitFiles(repository, tracked, message)
+      : undefined;
+  const next =
+    tracked.length === 0
+      ? []
+      : [commit === undefined ? commitCommand(message, places) : 'git push'];
+  const namespace = files.rings.get(name)?.namespace ?? null;
+  return { ring: name, removed: places, namespace, commit, next };
+}
+
+function inUse(name: string, obstacles: readonly RemovalObstacle[]) {
+  const problems = obstacles.map(({ problem }) => problem);
+  const remedies = [...new Set(obstacles.map(({ remedy }) => remedy))];
+  return refused('ring-in-use', `${name} cannot be removed: ${problems.join('; ')}`, {
+    hint: `Nothing was removed. First:\n${remedies.map((remedy) => `- ${remedy}`).join('\n')}`,
+    details: { problems },
+  });
+}
+
+async function trackedFiles(
+  { topLevel }: GitRepository,
+  places: readonly string[],
+): Promise<string[]> {
+  if (places.length === 0) return [];
+  const listed = await runGitBytes(topLevel, ['ls-files', '-z', '--', ...places]);
+  return listed.toString().split('\0').filter(Boolean);
+}
+
+/** What git could not bring back: edits, and files that it does not have. */
+async function editedFiles(
+  { topLevel }: GitRepository,
+  places: readonly string[],
+): Promise<RemovalObstacle[]> {
+  if (places.length === 0) return [];
+  const how = [
+    'status',
+    '--porcelain=v1',
+    '-z',
+    '--no-renames',
+    '--untracked-files=all',
+    '--ignored',
+  ];
+  const listed = await runGitBytes(topLevel, [...how, '--', ...places]);
+  const lines = listed.toString().split('\0').filter(Boolean);
+  const isLost = (line: string) => !/^( D|D )/.test(line);
+  const edited = lines.filter(isLost).map((line) => line.slice(3));
+  if (edited.length === 0) return [];
+  return [
+    {
+      problem: `git does not have what is in ${edited.join(', ')}`,
+      remedy: 'commit it, or delete it yourself',
+    },
+  ];
+}
+
+/** Kustomizations outside of the ring's overlay that are built from it. */
+async function overlaysThatNeed(
+  { topLevel }: GitRepository,
+  name: string,
+): Promise<RemovalObstacle[]> {
+  const own = overlayDirectory(name);
+  const entries = await readdir(join(topLevel, 'overlays'), { recursive: true }).catch(() => []);
+  const found: RemovalObstacle[] = [];
+  for (const entry of entries) {
+    const path = posix.join('overlays', entry.replaceAll('\\', '/'));
+    if (posix.basename(path) !== 'kustomization.yaml' || path.startsWith(`${own}/`)) continue;
+    const text = await readFile(join(topLevel, path), 'utf8');
+    const { resources, components } = (parseDocument(text).toJS() ?? {}) as Record<string, unknown>;
+    const needed = [resources, components].flat().filter((each) => typeof each === 'string');
+    const isOwn = (each: string) =>
+      posix.join(posix.dirname(path), each).replace(/\/$/, '') === own;
+    if (needed.some(isOwn)) {
+      found.push({ problem: `${path} is built from ${own}`, remedy: `take it out of ${path}` });
+    }
+  }
+  return found;
+}
