@@ -9,6 +9,7 @@ import { type NewRing, namespaceLikeOthers, newRingText, takenNames } from '../r
 import { newOverlayFiles, overlayBase, overlayDirectory } from '../repo/overlay-template.ts';
 import type { Ring } from '../repo/ring.ts';
 import { writeFileAtomically } from '../store/atomic-file.ts';
+import { diskFailed } from '../store/disk-error.ts';
 import { type GitRepository, tryGit } from './git-command.ts';
 import {
   type ManifestFiles,
@@ -85,7 +86,7 @@ export async function addRing(repository: GitRepository, asked: RingRequest): Pr
   ];
   if (problems.length > 0) throw notAdded(name, problems);
   // The ring's own file comes last: there is a ring once that is there.
-  const texts = { ...overlay, [lockFile(name)]: formatLock(lock), [ringFile(name)]: text };
+  const texts = { [lockFile(name)]: formatLock(lock), ...overlay, [ringFile(name)]: text };
   await writeAll(repository, texts);
   return { ring, files: Object.keys(texts).sort(), modules: lock.modules.size, withoutOverlay };
 }
@@ -145,6 +146,6 @@ async function writeAll(
     }
   } catch (error) {
     for (const path of made.reverse()) await rm(path, { recursive: true, force: true });
-    throw error;
+    throw diskFailed(error, topLevel);
   }
 }

@@ -34,11 +34,10 @@ export async function removeRing(
 ): Promise<RemovedRing> {
   requireRingName(name);
   const files = await readManifestFiles(repository);
-  const places = [ringFile(name), lockFile(name), overlayDirectory(name)].filter((path) =>
-    existsSync(join(repository.topLevel, path)),
-  );
+  const all = [ringFile(name), lockFile(name), overlayDirectory(name)];
+  const places = all.filter((path) => existsSync(join(repository.topLevel, path)));
   if (places.length === 0) requireRing(files, name);
-  const tracked = await trackedFiles(repository, places);
+  const tracked = await trackedFiles(repository, all);
   const obstacles = [
     ...removalObstacles(name, files.rings.values(), files.tenants?.tenants.values() ?? []),
     ...(await overlaysThatNeed(repository, name)),
@@ -57,7 +56,7 @@ export async function removeRing(
   const next =
     tracked.length === 0
       ? []
-      : [commit === undefined ? commitCommand(message, places) : 'git push'];
+      : [commit === undefined ? commitCommand(message, tracked) : 'git push'];
   const namespace = files.rings.get(name)?.namespace ?? null;
   return { ring: name, removed: places, namespace, commit, next };
 }
@@ -75,7 +74,6 @@ async function trackedFiles(
   { topLevel }: GitRepository,
   places: readonly string[],
 ): Promise<string[]> {
-  if (places.length === 0) return [];
   const listed = await runGitBytes(topLevel, ['ls-files', '-z', '--', ...places]);
   return listed.toString().split('\0').filter(Boolean);
 }
