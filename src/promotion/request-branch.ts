@@ -1,0 +1,204 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { environmentFailed, type RinglockError, refused } from '../errors.ts';
+import { type GitOutcome, type GitRepository, runGit, tryGit } from '../git/git-command.ts';
+import { redactLine } from '../redaction.ts';
+
+/** The repository that requests are made in, as git reaches it. */
+export interface RequestRemote {
+  readonly repository: GitRepository;
+  /** For git: the remote's name, or its URL without credentials. */
+  readonly place: string;
+  /** For messages. */
+  readonly display: string;
+  /** Where the token is, seen by git alone. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What to do when the remote lets nobody in. */
+  readonly hint: string;
+}
+
+/** The trailer by which a commit is known as ours. */
+const requestTrailer = 'Ringlock-Promotion';
+
+/** Where branches of the remote are, by name; one that is not there is left out. */
+export async function readBranches(
+  remote: RequestRemote,
+  names: readonly string[],
+): Promise<Map<string, string>> {
+  const refs = names.map((name) => `refs/heads/${name}`);
+  const output = await ask(remote, ['ls-remote', '--quiet', '--', remote.place, ...refs]);
+  const found = new Map<string, string>();
+  for (const line of output.split('\n').filter(Boolean)) {
+    const [oid = '', ref = ''] = line.split('\t');
+    // A pattern also fits the end of a longer name.
+    if (refs.includes(ref)) found.set(ref.slice('refs/heads/'.length), oid);
+  }
+  return found;
+}
+
+/** Brings commits that are not here; no ref is written. */
+export async function bringBranches(
+  remote: RequestRemote,
+  branches: ReadonlyMap<string, string>,
+): Promise<void> {
+  const { topLevel } = remote.repository;
+  const missing: string[] = [];
+  for (const [name, oid] of branches) {
+    const { status } = await tryGit(topLevel, ['cat-file', '-e', `${oid}^{commit}`]);
+    if (status !== 0) missing.push(`refs/heads/${name}`);
+  }
+  if (missing.length === 0) return;
+  const quiet = ['--quiet', '--no-tags', '--no-write-fetch-head', '--no-recurse-submodules'];
+  await ask(remote, ['fetch', ...quiet, '--', remote.place, ...missing]);
+}
+
+/**
+ * Makes a commit on top of another, without the work tree and the index. It is signed where git's
+ * configuration says so.
+ *
+ * @param files path from the repository's top → text
+ * @param key of requestKey(), written as a trailer
+ */
+export async function commitOnTop(
+  { topLevel }: GitRepository,
+  parent: string,
+  files: ReadonlyMap<string, string>,
+  message: string,
+  key: string,
+): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'ringlock-index-'));
+  try {
+    const env = { GIT_INDEX_FILE: join(directory, 'index') };
+    const git = (args: readonly string[], input?: string) =>
+      runGit(topLevel, args, { env, ...(input !== undefined && { input }) });
+    await git(['read-tree', parent]);
+    for (const [path, text] of files) {
+      const blob = await git(['hash-object', '-w', '--stdin'], text);
+      await git(['update-index', '--add', '--cacheinfo', `100644,${blob},${path}`]);
+    }
+    const tree = await git(['write-tree']);
+    const trailer = ['interpret-trailers', '--trailer', `${requestTrailer}: ${key}`];
+    const signs = await tryGit(topLevel, ['config', '--type=bool', '--get', 'commit.gpgSign']);
+    const sign = signs.stdout.toString().trim() === 'true' ? ['-S'] : [];
+    return await git(
+      ['commit-tree', ...sign, '-p', parent, '-F', '-', tree],
+      await git(trailer, `${message.trimEnd()}\n`),
+    );
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * How a branch stands to a change of the target: `current` brings just that change; `outdated` is ours with
+ * another; `foreign` has commits of somebody else, and another change.
+ */
+export interface BranchState {
+  readonly state: 'current' | 'outdated' | 'foreign';
+  /** Where the branch leaves the target. */
+  readonly base: string;
+  /** The newest commit of somebody else: its id and its author. */
+  readonly foreign: string | undefined;
+}
+
+export async function branchState(
+  { topLevel }: GitRepository,
+  tip: string,
+  branch: string,
+  files: ReadonlyMap<string, string>,
+): Promise<BranchState> {
+  const mergeBase = await tryGit(topLevel, ['merge-base', tip, branch]);
+  const base = mergeBase.status === 0 ? mergeBase.stdout.toString().trim() : '';
+  const foreign = await foreignCommit(topLevel, tip, branch);
+  const blob = async (commit: string, path: string) => {
+    const { status, stdout } = await tryGit(topLevel, [
+      'rev-parse',
+      '-q',
+      '--verify',
+      `${commit}:${path}`,
+    ]);
+    return status === 0 ? stdout.toString().trim() : undefined;
+  };
+  let isCurrent = base !== '';
+  for (const [path, text] of files) {
+    if (!isCurrent) break;
+    const wanted = await runGit(topLevel, ['hash-object', '--stdin'], { input: text });
+    const [there, before, now] = [
+      await blob(branch, path),
+      await blob(base, path),
+      await blob(tip, path),
+    ];
+    isCurrent = there === wanted && before === now;
+  }
+  const state = isCurrent ? 'current' : foreign === undefined ? 'outdated' : 'foreign';
+  return { state, base, foreign };
+}
+
+/** Merges, as a forge's button makes them, bring nothing of their own. */
+async function foreignCommit(
+  topLevel: string,
+  tip: string,
+  branch: string,
+): Promise<string | undefined> {
+  const format = `--format=%h by %an%x00%(trailers:key=${requestTrailer},valueonly,separator=%x2C)%x00`;
+  const range = ['log', '-z', '--no-merges', '--max-count=100', format, branch, `^${tip}`];
+  const fields = (await runGit(topLevel, [...range, '--'])).split('\0');
+  for (let at = 0; at + 1 < fields.length; at += 3) {
+    if (fields[at + 1] === '') return fields[at];
+  }
+  return undefined;
+}
+
+/**
+ * Pushes a branch, only from where it was seen.
+ *
+ * @param former where it has to be still; undefined: it must not exist
+ * @throws RinglockError `request-push-rejected`
+ */
+export async function pushBranch(
+  remote: RequestRemote,
+  branch: string,
+  commit: string,
+  former: string | undefined,
+): Promise<void> {
+  const ref = `refs/heads/${branch}`;
+  // The forge's own pipeline checks the branch; hooks here would look at a work tree that is not it.
+  const how = [
+    '--quiet',
+    '--no-verify',
+    '--no-follow-tags',
+    '--no-signed',
+    '--recurse-submodules=no',
+  ];
+  const lease = `--force-with-lease=${ref}:${former ?? ''}`;
+  await ask(remote, ['push', ...how, lease, '--', remote.place, `${commit}:${ref}`]);
+}
+
+async function ask(remote: RequestRemote, args: readonly string[]): Promise<string> {
+  const outcome = await tryGit(remote.repository.topLevel, args, { env: remote.env });
+  if (outcome.status === 0) return outcome.stdout.toString();
+  throw remoteFailure(remote, outcome);
+}
+
+function remoteFailure(
+  { display, hint }: RequestRemote,
+  { stderr, status }: GitOutcome,
+): RinglockError {
+  const said = redactLine(stderr || `git ended with ${status}`, 600);
+  if (/\[(remote )?rejected\]|stale info|non-fast-forward|hook declined/.test(stderr)) {
+    return refused('request-push-rejected', `${display} refused the push: ${said}`, {
+      hint: 'Branches ringlock/promote/* must not be protected from the token, and hooks have to take them.',
+    });
+  }
+  const isDenied =
+    /\b(401|403)\b|Authentication failed|could not read (Username|Password)|Permission denied/i;
+  if (isDenied.test(stderr)) {
+    return environmentFailed('request-remote-unauthorized', `${display} lets nobody in: ${said}`, {
+      hint,
+    });
+  }
+  return environmentFailed('request-remote-unreachable', `${display} cannot be used: ${said}`, {
+    hint: 'See that the remote is the repository of the platform, and that it can be reached from here.',
+  });
+}
