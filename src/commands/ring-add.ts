@@ -53,8 +53,8 @@ export class RingAddCommand extends BaseCommand {
         ...{ namespace, hostnames, branch, overlay },
       }),
     );
-    const { ring, files, modules, withoutOverlay } = added;
-    const next = `git add ${files.join(' ')} && git commit -m ${JSON.stringify(`Add the ring ${ring.name}`)}`;
+    const { ring, files, places, modules, withoutOverlay } = added;
+    const next = `git add ${places.join(' ')} && git commit -m ${JSON.stringify(`Add the ring ${ring.name}`)}`;
     this.answer({
       ...{ name: ring.name, tracking: promotesFrom === undefined, branch: ring.branch },
       ...{ promotes_from: promotesFrom ?? null, namespace: ring.namespace ?? null },

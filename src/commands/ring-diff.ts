@@ -6,6 +6,7 @@ import {
   type RingDifference,
   ringDifference,
   ringDifferenceMarkdown,
+  sameWords,
   stateWords,
 } from '../repo/ring-difference.ts';
 import { formatTable } from '../table.ts';
@@ -47,7 +48,7 @@ export class RingDiffCommand extends BaseCommand {
   }
 
   #describe(difference: RingDifference): void {
-    const { first, second, modules, same, promotion } = difference;
+    const { first, second, modules, promotion } = difference;
     const suspended = ({ suspended: is }: { suspended: boolean }) => (is ? 'yes' : 'no');
     const rows = [
       ['platform', first.platform, second.platform, ''],
@@ -59,7 +60,7 @@ export class RingDiffCommand extends BaseCommand {
       ]),
     ];
     this.say(formatTable(['', first.name, second.name, ''], rows));
-    this.say(`${same} modules are the same in both`);
+    this.say(sameWords(difference));
     for (const { name, holds } of [first, second]) {
       for (const [alias, { version, reason }] of Object.entries(holds)) {
         this.say(`${name} holds ${alias} at ${version}: ${reason}`);

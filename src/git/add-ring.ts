@@ -38,6 +38,8 @@ export interface AddedRing {
   readonly ring: NewRing;
   /** From the repository's top. */
   readonly files: readonly string[];
+  /** The same for git: an overlay is one folder. */
+  readonly places: readonly string[];
   readonly modules: number;
   /** Why no overlay was made; undefined where one was. */
   readonly withoutOverlay: string | undefined;
@@ -88,7 +90,15 @@ export async function addRing(repository: GitRepository, asked: RingRequest): Pr
   // The ring's own file comes last: there is a ring once that is there.
   const texts = { [lockFile(name)]: formatLock(lock), ...overlay, [ringFile(name)]: text };
   await writeAll(repository, texts);
-  return { ring, files: Object.keys(texts).sort(), modules: lock.modules.size, withoutOverlay };
+  const made = withoutOverlay === undefined ? [overlayDirectory(name)] : [];
+  return {
+    ...{
+      ring,
+      files: Object.keys(texts).sort(),
+      places: [ringFile(name), lockFile(name), ...made],
+    },
+    ...{ modules: lock.modules.size, withoutOverlay },
+  };
 }
 
 function sourceNotGiven({ rings }: ManifestFiles) {

@@ -78,7 +78,13 @@ export async function commitOnTop(
       await git(['update-index', '--add', '--cacheinfo', `100644,${blob},${path}`]);
     }
     const tree = await git(['write-tree']);
-    const trailer = ['interpret-trailers', '--trailer', `${requestTrailer}: ${key}`];
+    // A line of dashes in a reason does not end the message.
+    const trailer = [
+      'interpret-trailers',
+      '--no-divider',
+      '--trailer',
+      `${requestTrailer}: ${key}`,
+    ];
     const signs = await tryGit(topLevel, ['config', '--type=bool', '--get', 'commit.gpgSign']);
     const sign = signs.stdout.toString().trim() === 'true' ? ['-S'] : [];
     return await git(

@@ -166,6 +166,10 @@ export function stateWords(
   }
 }
 
+export function sameWords({ same }: RingDifference): string {
+  return same === 1 ? '1 module is the same in both' : `${same} modules are the same in both`;
+}
+
 /** What a promotion would do, one sentence each. */
 export function outlookLines({ promotion }: RingDifference): string[] {
   if (promotion === null) return [];
@@ -189,7 +193,7 @@ export function outlookLines({ promotion }: RingDifference): string[] {
 
 /** The comparison as Markdown; what people wrote stands in code spans, outside of tables. */
 export function ringDifferenceMarkdown(difference: RingDifference): string {
-  const { first, second, modules, same } = difference;
+  const { first, second, modules } = difference;
   const row = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
   const version = (text: string | null) => (text === null ? '-' : code(text));
   const lines = [
@@ -208,7 +212,7 @@ export function ringDifferenceMarkdown(difference: RingDifference): string {
       ]),
     ),
     '',
-    `${same} modules are the same in both.`,
+    `${sameWords(difference)}.`,
   ];
   for (const side of [first, second]) {
     for (const [alias, hold] of Object.entries(side.holds)) {

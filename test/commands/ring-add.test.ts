@@ -44,7 +44,7 @@ test('a ring that is added serves at once, and goes again without a trace', asyn
   assert.match(added.stdout, /^beta begins with 4 modules, from the lock of edge$/m);
   assert.match(
     added.stdout,
-    /→ git add manifests\/beta\.lock\.json .* && git commit -m "Add the ring beta"/,
+    /→ git add manifests\/beta\.ring\.yaml manifests\/beta\.lock\.json overlays\/rings\/beta && git commit -m "Add the ring beta"/,
   );
   const { ring } = parseRingFile(platform.read('manifests/beta.ring.yaml'), 'beta');
   assert.deepEqual(
