@@ -4,7 +4,14 @@ import { badInput } from '../errors.ts';
 import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { type WrittenPins, writePins } from '../git/write-pins.ts';
 import { openGateSources } from '../promotion/gate-sources.ts';
-import { type ProposedPromotion, proposePromotion } from '../promotion/promote-modules.ts';
+import type { GateSources } from '../promotion/judge-pins.ts';
+import type { RequestOutcome } from '../promotion/merge-request.ts';
+import {
+  type PromotionWish,
+  type ProposedPromotion,
+  proposePromotion,
+} from '../promotion/promote-modules.ts';
+import { outcomeWords, requestAnswer, requestPromotion } from '../promotion/request-promotion.ts';
 import { gateLines } from '../repo/pin-judgement.ts';
 import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
@@ -27,15 +34,24 @@ export class RingPromoteCommand extends BaseCommand {
 
       Promoting what the target pins already changes nothing and says so.
 
+      With \`--merge-request\` it is decided on the tip of the target's branch at the remote, and asked for
+      there: one open request for a step, brought up to date when a newer version passes. The work tree
+      is not touched.
+
       Environment: DATABASE_URL (the audit, for soak and health), RINGLOCK_ALLOWED_SIGNERS_FILE,
       RINGLOCK_GPG_KEYS and RINGLOCK_REVOKED_KEYS_FILE (keys of approvers), RINGLOCK_CA_FILE,
-      HTTPS_PROXY, HTTP_PROXY, NO_PROXY (for checks).
+      HTTPS_PROXY, HTTP_PROXY, NO_PROXY (for checks and forges), RINGLOCK_REQUEST_TOKEN and
+      RINGLOCK_REQUEST_URL (the forge).
     `,
     examples: [
       ['After a day in canary', '$0 ring promote orders --from canary --to edge --commit'],
       [
         'What needs each other, together',
         '$0 ring promote orders --with-dependencies --from canary --to edge',
+      ],
+      [
+        'Where the branch is protected',
+        '$0 ring promote orders --from canary --to edge --merge-request',
       ],
       ['Only see whether all would go', '$0 ring promote --all --from canary --to edge --dry-run'],
       [
@@ -66,6 +82,15 @@ export class RingPromoteCommand extends BaseCommand {
     description: 'Commit the lock, and nothing else.',
   });
   dryRun = Option.Boolean('--dry-run', false, { description: 'Decide, and write nothing.' });
+  mergeRequest = Option.Boolean('--merge-request', false, {
+    description: 'Ask for it: push a branch, and open a merge request or bring it up to date.',
+  });
+  remote = Option.String('--remote', 'origin', {
+    description: 'With --merge-request: the remote that has the deploy branch (origin).',
+  });
+  again = Option.Boolean('--again', false, {
+    description: 'With --merge-request: also for versions whose request a person has ended.',
+  });
   databaseUrl = Option.String('--database-url', { description: 'The audit database.' });
   allowedSigners = Option.String('--allowed-signers', {
     description: 'SSH keys of approvers, as ssh-keygen has them.',
@@ -81,17 +106,14 @@ export class RingPromoteCommand extends BaseCommand {
       ...{ workingDirectory: this.cwd, environment: process.env, now: new Date() },
     });
     const { withDependencies, allowDowngrade, reason, override } = this;
+    const wish: PromotionWish = {
+      ...{ from, to, withDependencies, allowDowngrade, reason, override },
+      modules: this.all ? undefined : this.modules,
+      movePlatform: this.platform,
+    };
+    if (this.mergeRequest) return this.#request(repository, wish, sources);
     const proposal = await this.progress('deciding', () =>
-      proposePromotion(
-        repository,
-        {
-          ...{ from, to, withDependencies, allowDowngrade, reason, override },
-          modules: this.all ? undefined : this.modules,
-          movePlatform: this.platform,
-        },
-        sources,
-        openPackages,
-      ),
+      proposePromotion(repository, wish, sources, openPackages),
     );
     const isChange = proposal.changes.length > 0 || proposal.platform !== undefined;
     const written = isChange && !this.dryRun ? await this.#write(repository, proposal) : undefined;
@@ -99,8 +121,26 @@ export class RingPromoteCommand extends BaseCommand {
     return 0;
   }
 
+  async #request(
+    repository: GitRepository,
+    wish: PromotionWish,
+    sources: GateSources,
+  ): Promise<number> {
+    const { remote, again, dryRun } = this;
+    const options = { remote, again, dryRun };
+    const { signal } = new AbortController();
+    const { proposal, outcome } = await this.progress('asking for it', () =>
+      requestPromotion(repository, wish, sources, openPackages, options, signal),
+    );
+    const isChange = proposal.changes.length > 0 || proposal.platform !== undefined;
+    this.#report(proposal, { ...wish, isChange, written: undefined, outcome });
+    this.say(outcomeWords(outcome));
+    return 0;
+  }
+
   #rings(): { from: string; to: string } {
-    const { from, to, modules, all, platform, override, commit, dryRun } = this;
+    const { from, to, modules, all, platform, override } = this;
+    const { commit, dryRun, mergeRequest, again } = this;
     if (from === undefined || to === undefined) {
       throw badInput('rings-not-given', 'which rings are meant was not given', {
         hint: 'Give --from RING and --to RING.',
@@ -114,7 +154,13 @@ export class RingPromoteCommand extends BaseCommand {
         hint: 'Name modules, or give --all or --platform.',
       });
     }
-    if (override !== undefined && !commit && !dryRun) {
+    if (mergeRequest && commit) {
+      throw badInput('commit-and-request', '--commit and --merge-request are given, expected one');
+    }
+    if (again && !mergeRequest) {
+      throw badInput('again-without-request', '--again is given without --merge-request');
+    }
+    if (override !== undefined && !commit && !mergeRequest && !dryRun) {
       throw badInput('override-without-commit', '--override is given without --commit', {
         hint: 'The reason belongs into the commit that goes over the gates: give --commit too.',
       });
@@ -136,10 +182,12 @@ export class RingPromoteCommand extends BaseCommand {
       readonly to: string;
       readonly isChange: boolean;
       readonly written: WrittenPins | undefined;
+      /** Of a merge request. */
+      readonly outcome?: RequestOutcome;
     },
   ): void {
     const { changes, skipped, platform, file, judgements, overridden, migrations } = proposal;
-    const { from, to, isChange, written } = done;
+    const { from, to, isChange, written, outcome } = done;
     const [only] = this.modules.length === 1 ? changes : [];
     this.answer({
       // Of one module that was named, as this was before there could be several.
@@ -156,14 +204,18 @@ export class RingPromoteCommand extends BaseCommand {
       platform: platform ?? null,
       ...{ skipped, gates: judgements, overridden: overridden.map(({ alias }) => alias) },
       message: isChange ? proposal.message : null,
-      ...{ commit: written?.commit ?? null, next: isChange ? this.#next(proposal, written) : null },
+      ...{
+        commit: written?.commit ?? null,
+        next: isChange && outcome === undefined ? this.#next(proposal, written) : null,
+      },
+      ...(outcome !== undefined && { request: requestAnswer(outcome) }),
     });
     for (const { alias, reason } of skipped) this.say(`${alias} stays: ${reason}`);
     if (!isChange) {
-      this.#sayUnchanged(to, proposal);
+      if (outcome === undefined) this.#sayUnchanged(to, proposal);
       return;
     }
-    const notWritten = written === undefined ? ', not written' : '';
+    const notWritten = written === undefined && outcome === undefined ? ', not written' : '';
     for (const { alias, before, after } of changes) {
       const was = before === undefined ? 'new there' : `was ${before.version}`;
       this.say(`${file}: ${alias} ${after.version} (${was})${notWritten}`);

@@ -24,6 +24,8 @@ export interface RequestedChange {
   readonly title: string;
   /** The commit's. */
   readonly message: string;
+  /** What the text depends on: it is written anew when this changes, and not for every passing hour. */
+  readonly occasion: string;
   /** Markdown for the request, of what leads from one commit to the other. */
   describe(base: string, commit: string): Promise<string>;
 }
@@ -41,14 +43,16 @@ export interface RequestStep {
   decide(tip: string): Promise<RequestedChange | undefined>;
   /** Asks for versions again that a person has closed a request for, or that were merged and taken back. */
   readonly again: boolean;
+  /** Looks, and neither pushes nor writes anything. */
+  readonly dryRun: boolean;
 }
 
 /**
- * How it ended. `same`: the request says it already. `merged` and `closed`: a person has ended a request for
+ * How it ended. `same`: the request says it already. `would-…`: of a dry run. `merged` and `closed`: a person has ended a request for
  * these very versions, and no other is opened. `nothing`: the target has them; a request may still be open.
  */
 export interface RequestOutcome {
-  readonly state: 'opened' | 'updated' | 'same' | 'merging' | 'merged' | 'closed' | 'nothing';
+  readonly state: 'opened' | 'updated' | 'same' | 'merging' | EndedState | WouldState | 'nothing';
   readonly request: MergeRequest | undefined;
   readonly branch: string;
   readonly target: string;
@@ -57,6 +61,9 @@ export interface RequestOutcome {
   /** Whether the branch was pushed. */
   readonly pushed: boolean;
 }
+
+type EndedState = 'merged' | 'closed';
+type WouldState = 'would-open' | 'would-update';
 
 const mostAttempts = 3;
 
@@ -120,10 +127,14 @@ async function requestOnce(
     const state = ended.state === 'merged' ? 'merged' : 'closed';
     return { ...blank, request: ended, state };
   }
+  if (step.dryRun) {
+    const isSame = open !== undefined && readMarker(open.text)?.key === key;
+    return { ...blank, state: isSame ? 'same' : open ? 'would-update' : 'would-open' };
+  }
   const made = await bringBranch(access, step, { tip, former, change, key });
   const outcome = { ...blank, commit: made.commit, pushed: made.pushed };
   const title = requestTitle(change.title);
-  const text = markedText(await change.describe(made.base, made.commit), title, key);
+  const text = markedText(await change.describe(made.base, made.commit), change.occasion, key);
   const wanted = { branch, target, title, text };
   if (open !== undefined)
     return { ...outcome, ...(await bringUpToDate(access, open, wanted, signal)) };
@@ -169,7 +180,7 @@ async function bringUpToDate(
   signal: AbortSignal,
 ): Promise<Pick<RequestOutcome, 'state' | 'request'>> {
   const [before, after] = [readMarker(open.text), readMarker(wanted.text)];
-  if (before?.key === after?.key && before?.content === after?.content) {
+  if (before?.key === after?.key && before?.occasion === after?.occasion) {
     return { state: 'same', request: open };
   }
   return { state: 'updated', request: await forge.update(open.number, wanted, signal) };

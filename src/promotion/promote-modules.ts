@@ -2,7 +2,12 @@ import { badInput, RinglockError } from '../errors.ts';
 import { comparePins } from '../git/compare-modules.ts';
 import { findDeployRefs } from '../git/deploy-branch.ts';
 import { type GitRepository, tryGit } from '../git/git-command.ts';
-import { readManifestFiles, requireLock, requireRing } from '../git/manifest-files.ts';
+import {
+  readManifestFiles,
+  readManifestFilesAt,
+  requireLock,
+  requireRing,
+} from '../git/manifest-files.ts';
 import type { OpenPackages, PackageSource } from '../git/package-source.ts';
 import type { LockEntry } from '../repo/lock.ts';
 import { lockFile } from '../repo/names.ts';
@@ -42,8 +47,9 @@ export interface ProposedPromotion extends Promotion {
 }
 
 /**
- * Decides a promotion in the work tree, and asks the gates of the target.
+ * Decides a promotion, and asks the gates of the target.
  *
+ * @param at the commit whose files and history count; undefined: the work tree, and HEAD
  * @throws RinglockError `unknown-ring`, `no-lock`, what decidePromotion() and refuseClosedGates() throw
  */
 export async function proposePromotion(
@@ -51,15 +57,19 @@ export async function proposePromotion(
   wish: PromotionWish,
   sources: GateSources,
   openPackages: OpenPackages,
+  at?: string,
 ): Promise<ProposedPromotion> {
-  const files = await readManifestFiles(repository);
+  const files =
+    at === undefined
+      ? await readManifestFiles(repository)
+      : await readManifestFilesAt(repository, at);
   requireRing(files, wish.from);
   const toRing = requireRing(files, wish.to);
   const from = requireLock(files, wish.from).lock;
   const { lock: to, text: toText } = requireLock(files, wish.to);
   const packages = openPackages({ settings: files.settings });
   const wanted =
-    wish.modules === undefined ? undefined : await findWanted(repository, from, wish.modules);
+    wish.modules === undefined ? undefined : await findWanted(repository, from, wish.modules, at);
   const promotion = await decidePromotion(
     { ...wish, ...{ from, to, toText, toRing, wanted } },
     { repository, maxFiles: files.settings.maxFiles, packages },
@@ -67,8 +77,9 @@ export async function proposePromotion(
   const judgements = await judgePins(
     repository,
     {
-      ...{ ring: toRing, source: from.modules, pins: gatedPins(promotion), historyOf: 'HEAD' },
-      approvedIn: await approvalRevisions(repository, toRing),
+      ...{ ring: toRing, source: from.modules, pins: gatedPins(promotion) },
+      historyOf: at ?? 'HEAD',
+      approvedIn: at === undefined ? await approvalRevisions(repository, toRing) : [at],
       authors: await authorHere(repository),
     },
     sources,

@@ -41,24 +41,28 @@ export function requestKey({ ring, pins, platform }: RequestedPins): string {
 const longestText = 65_000;
 const longestTitle = 250;
 
-/** The text with a marker that is not shown: which pins it is about, and what it was when it was written. */
-export function markedText(text: string, title: string, key: string): string {
+/**
+ * The text with a marker that is not shown: which pins it is about, and what it was written for.
+ *
+ * @param occasion while that is the same, the text stays as it is, whatever people make of it
+ */
+export function markedText(text: string, occasion: string, key: string): string {
   const cut = text.length > longestText ? `${text.slice(0, longestText)}\n\`\`\`\n…\n` : text;
-  return `${cut.trimEnd()}\n\n<!-- ringlock-promotion: ${key} ${hashOf(`${title}\n${cut}`)} -->\n`;
+  return `${cut.trimEnd()}\n\n<!-- ringlock-promotion: ${key} ${hashOf(occasion)} -->\n`;
 }
 
 export interface RequestMarker {
   /** As requestKey() gives it. */
   readonly key: string;
-  /** Of title and text as they were written, so that people's edits are no reason to write again. */
-  readonly content: string;
+  /** A digest of what the text was written for. */
+  readonly occasion: string;
 }
 
 /** The last marker counts: text from elsewhere stands before it. */
 export function readMarker(text: string): RequestMarker | undefined {
   const marker = /<!-- ringlock-promotion: ([0-9a-f]{64}) ([0-9a-f]{64}) -->/g;
-  const [, key, content] = [...text.matchAll(marker)].at(-1) ?? [];
-  return key === undefined || content === undefined ? undefined : { key, content };
+  const [, key, occasion] = [...text.matchAll(marker)].at(-1) ?? [];
+  return key === undefined || occasion === undefined ? undefined : { key, occasion };
 }
 
 /** A title that every forge takes: GitHub 256 characters, GitLab 255. */

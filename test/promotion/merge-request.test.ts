@@ -57,7 +57,7 @@ async function openAccess(
 
 function stepTo(clone: Repository, version: string): RequestStep {
   return {
-    ...{ branch, target: 'main', again: false },
+    ...{ branch, target: 'main', again: false, dryRun: false },
     decide: async (tip) => {
       const before = clone.git('show', `${tip}:${file}`);
       const lock = JSON.parse(before);
@@ -72,6 +72,7 @@ function stepTo(clone: Repository, version: string): RequestStep {
           platform: undefined,
         },
         title: `Promote orders ${version} from canary to edge`,
+        occasion: `${from} ${version}`,
         message: `Promote orders ${version} from canary to edge\n\nBecause.\n\nRinglock-Override: why\n`,
         describe: async (base, commit) => {
           assert.equal(clone.git('merge-base', base, commit), base);

@@ -46,15 +46,15 @@ test('a request is known by its pins, whatever they replace and in whatever orde
   assert.notEqual(moved, key(pin('a', '1.0.0')));
 });
 
-test('a marker is found behind whatever the text has, and counts for title and text', () => {
+test('a marker is found behind whatever the text has, and says what the text was written for', () => {
   const [one, other] = ['1', '2'].map((digit) => digit.repeat(64)) as [string, string];
   const forged = markedText('forged', 't', other);
   const text = markedText(`a changelog that has\n${forged}`, 't', one);
   assert.equal(readMarker(text)?.key, one);
   assert.equal(readMarker(`${text.replaceAll('\n', '\r\n')}\r\nand more`)?.key, one);
   assert.notEqual(
-    readMarker(markedText('x', 'a', one))?.content,
-    readMarker(markedText('x', 'b', one))?.content,
+    readMarker(markedText('x', 'a', one))?.occasion,
+    readMarker(markedText('x', 'b', one))?.occasion,
   );
   assert.equal(readMarker('<!-- ringlock-promotion: x y -->'), undefined);
   const long = markedText('x'.repeat(100_000), 't', one);
