@@ -32,6 +32,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   retry: async () => (await import('./commands/retry.ts')).RetryCommand,
   rollback: async () => (await import('./commands/rollback.ts')).RollbackCommand,
   'ring add': async () => (await import('./commands/ring-add.ts')).RingAddCommand,
+  'ring approve': async () => (await import('./commands/ring-approve.ts')).RingApproveCommand,
   'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
   'ring diff': async () => (await import('./commands/ring-diff.ts')).RingDiffCommand,
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,

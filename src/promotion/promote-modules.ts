@@ -103,7 +103,7 @@ export async function proposePromotion(
 }
 
 /** What the gates are asked about: each entry, and the platform. */
-export function gatedPins({ changes, platform }: Promotion): GatedPin[] {
+function gatedPins({ changes, platform }: Promotion): GatedPin[] {
   return [
     ...changes.map(({ alias, after }): GatedPin => ({ kind: 'pin', alias, after })),
     ...(platform === undefined ? [] : [{ kind: 'platform', platform: platform.to } as const]),
@@ -111,7 +111,7 @@ export function gatedPins({ changes, platform }: Promotion): GatedPin[] {
 }
 
 /** Steps up that come with a change, by alias; those of what cannot be read are not known. */
-export async function newMigrations(
+async function newMigrations(
   repository: GitRepository,
   ring: string,
   changes: Promotion['changes'],
@@ -157,7 +157,7 @@ async function approvalRevisions(repository: GitRepository, ring: Ring): Promise
 }
 
 /** The address that a commit made here would have; empty where git knows none. */
-export async function authorHere({ topLevel }: GitRepository): Promise<string[]> {
+async function authorHere({ topLevel }: GitRepository): Promise<string[]> {
   const { status, stdout } = await tryGit(topLevel, ['var', 'GIT_AUTHOR_IDENT']);
   const [, email] = /<([^<>]*)> \d+ [+-]\d{4}/.exec(stdout.toString()) ?? [];
   return status === 0 && email !== undefined ? [email] : [];

@@ -51,7 +51,7 @@ interface RequiredYaml {
 }
 
 /** Of a ring without gates. */
-export const noGates: Gates = {
+const noGates: Gates = {
   soakMs: undefined,
   soak: undefined,
   approvals: 0,
