@@ -274,6 +274,14 @@ test('a request is made anew on the target where that has moved below it', async
   assert.deepEqual([anew.state, anew.pushed], ['same', true]);
   assert.equal(bare.git('rev-parse', `${branch}^`), bare.git('rev-parse', 'main'));
   assert.equal(lockOf(world, branch).modules['mobile-app'].version, '0.3.1');
+  // The very lines that the request changes: its lock is right, and the forge could not merge it.
+  const hotfixed = JSON.parse(platform.read(file));
+  hotfixed.modules.orders.version = '1.0.1';
+  platform.commit('A hotfix', { [file]: `${JSON.stringify(hotfixed, null, 2)}\n` });
+  platform.git('push', '-q', 'origin', 'main');
+  const again = await ask('1.1.0');
+  assert.deepEqual([again.pushed, again.request?.number], [true, 1]);
+  assert.equal(bare.git('rev-parse', `${branch}^`), bare.git('rev-parse', 'main'));
 });
 
 test('a server that refuses the push is no race', async (t) => {
