@@ -215,14 +215,15 @@ export class RingPromoteCommand extends BaseCommand {
       if (outcome === undefined) this.#sayUnchanged(to, proposal);
       return;
     }
-    const notWritten = written === undefined && outcome === undefined ? ', not written' : '';
+    const notWritten = outcome !== undefined ? ', not merged' : written ? '' : ', not written';
+    const where = outcome === undefined ? file : `${file} of ${outcome.target}`;
     for (const { alias, before, after } of changes) {
       const was = before === undefined ? 'new there' : `was ${before.version}`;
-      this.say(`${file}: ${alias} ${after.version} (${was})${notWritten}`);
+      this.say(`${where}: ${alias} ${after.version} (${was})${notWritten}`);
       for (const name of migrations.get(alias) ?? []) this.say(`  migration ${name}`);
     }
     if (platform !== undefined) {
-      this.say(`${file}: platform ${platform.to} (was ${platform.from})${notWritten}`);
+      this.say(`${where}: platform ${platform.to} (was ${platform.from})${notWritten}`);
     }
     const gated = judgements.filter(({ gates, is_return }) => gates.length > 0 || is_return);
     for (const line of gateLines(gated)) this.say(`  ${line}`);

@@ -69,7 +69,10 @@ test('a promotion is asked for on the tip of a protected branch, with what it br
 
   const opened = await run(clone, '--reason', 'asked for @all');
   assert.equal(opened.code, 0, opened.stderr);
-  assert.match(opened.stdout, /^manifests\/edge\.lock\.json: orders 1\.1\.0 \(was 1\.0\.0\)$/m);
+  assert.match(
+    opened.stdout,
+    /^manifests\/edge\.lock\.json of main: orders 1\.1\.0 \(was 1\.0\.0\), not merged$/m,
+  );
   assert.match(opened.stdout, /^opened !1 https:\/\/gitlab\.example\.com\//m);
   const [request] = forge.requests;
   assert.ok(request);
