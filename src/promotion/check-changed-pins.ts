@@ -52,7 +52,8 @@ export async function checkChangedPins(
   const is = await readManifestFilesAt(repository, range.after);
   const checks: RingGateCheck[] = [];
   for (const ring of was.rings.values()) {
-    const pins = ring.tracking || !is.rings.has(ring.name) ? [] : changedPins(was, is, ring.name);
+    const pins =
+      ring.tracking || !is.lockTexts.has(ring.name) ? [] : changedPins(was, is, ring.name);
     if (pins.length === 0) continue;
     checks.push(await checkRing(repository, range, sources, { ring, pins, is }));
   }

@@ -42,6 +42,8 @@ export interface GateQuestion {
   readonly historyOf: string;
   /** Revisions whose history may have commits that approve. */
   readonly approvedIn: readonly string[];
+  /** Where the tags that approve stand; default `refs/tags`. */
+  readonly approvalTags?: string;
   /** Addresses of those who make the change. */
   readonly authors: readonly string[];
 }
@@ -169,14 +171,14 @@ function sourceFacts(
 
 function approvalsOf(
   repository: GitRepository,
-  { ring, approvedIn, authors }: GateQuestion,
+  { ring, approvedIn, authors, approvalTags = 'refs/tags' }: GateQuestion,
   { alias, version, sha256, source }: GatedVersion,
   keys: TrustedKeys,
   { now }: GateSources,
 ) {
   const question = {
     ...{ ring: ring.name, alias, version, sha256, source, authors },
-    ...{ approvers: ring.gates.approvers, revisions: approvedIn },
+    ...{ approvers: ring.gates.approvers, revisions: approvedIn, tags: approvalTags },
   };
   return findApprovals(repository, question, keys, now);
 }

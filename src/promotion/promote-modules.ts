@@ -111,7 +111,7 @@ function gatedPins({ changes, platform }: Promotion): GatedPin[] {
 }
 
 /** Steps up that come with a change, by alias; those of what cannot be read are not known. */
-async function newMigrations(
+export async function newMigrations(
   repository: GitRepository,
   ring: string,
   changes: Promotion['changes'],
@@ -157,7 +157,7 @@ async function approvalRevisions(repository: GitRepository, ring: Ring): Promise
 }
 
 /** The address that a commit made here would have; empty where git knows none. */
-async function authorHere({ topLevel }: GitRepository): Promise<string[]> {
+export async function authorHere({ topLevel }: GitRepository): Promise<string[]> {
   const { status, stdout } = await tryGit(topLevel, ['var', 'GIT_AUTHOR_IDENT']);
   const [, email] = /<([^<>]*)> \d+ [+-]\d{4}/.exec(stdout.toString()) ?? [];
   return status === 0 && email !== undefined ? [email] : [];
