@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { Cli } from 'clipanion';
 import { parse } from 'yaml';
@@ -151,11 +151,15 @@ test('whatever runs modules has a root of its own and a reconciler that begins b
     const own = application?.volumeMounts?.find(({ name }) => name === 'modules');
     assert.deepEqual(own, { name: 'modules', mountPath: '/var/lib/ringlock', readOnly: true });
     const files = (reconciler.env ?? []).filter(({ name }) => name.endsWith('_FILE'));
-    assert.deepEqual(files.map(({ name }) => name).sort(), [
-      'DATABASE_URL_FILE',
-      'MODULE_REGISTRY_TOKEN_FILE',
-      'RINGLOCK_GIT_TOKEN_FILE',
-    ]);
+    const secrets = ['DATABASE_URL', 'MIGRATIONS_DATABASE_URL', 'MODULE_REGISTRY_TOKEN'];
+    assert.deepEqual(
+      files.map(({ name }) => name).sort(),
+      [...secrets, 'RINGLOCK_GIT_TOKEN'].map((name) => `${name}_FILE`),
+    );
+    const mounted = JSON.stringify(pod.volumes?.find(({ name }) => name === 'reconciler-secrets'));
+    for (const { name, value = '' } of files) {
+      assert.ok(mounted.includes(`"path":"${basename(value)}"`), `${name} names a mounted file`);
+    }
   }
 });
 

@@ -43,7 +43,8 @@ export class RingRoutesCommand extends BaseCommand {
 
   async run(): Promise<number> {
     const repository = await findRepository(this.cwd);
-    const plan = await planRoutes(repository, this.#apis());
+    const apis = this.#apis();
+    const plan = await this.progress('Reading the manifests…', () => planRoutes(repository, apis));
     const differing = plan.files.filter(({ state }) => state !== 'current');
     if (!this.check) await writeRoutes(repository, plan);
     this.answer(answerOf(plan));
