@@ -39,6 +39,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,
   'ring remove': async () => (await import('./commands/ring-remove.ts')).RingRemoveCommand,
   'ring resume': async () => (await import('./commands/ring-resume.ts')).RingResumeCommand,
+  'ring routes': async () => (await import('./commands/ring-routes.ts')).RingRoutesCommand,
   'ring show': async () => (await import('./commands/ring-show.ts')).RingShowCommand,
   'ring suspend': async () => (await import('./commands/ring-suspend.ts')).RingSuspendCommand,
   split: async () => (await import('./commands/split.ts')).SplitCommand,

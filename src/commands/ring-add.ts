@@ -53,18 +53,19 @@ export class RingAddCommand extends BaseCommand {
         ...{ namespace, hostnames, branch, overlay },
       }),
     );
-    const { ring, files, places, modules, withoutOverlay } = added;
-    const next = `git add ${places.join(' ')} && git commit -m ${JSON.stringify(`Add the ring ${ring.name}`)}`;
+    const { ring, files, modules, withoutOverlay, buildFrom, next } = added;
     this.answer({
       ...{ name: ring.name, tracking: promotesFrom === undefined, branch: ring.branch },
       ...{ promotes_from: promotesFrom ?? null, namespace: ring.namespace ?? null },
-      ...{ hostnames, modules, files, without_overlay: withoutOverlay ?? null, next: [next] },
+      ...{ hostnames, modules, files, next },
+      ...{ without_overlay: withoutOverlay ?? null, build_from: buildFrom },
     });
     for (const file of files) this.say(`written  ${file}`);
     const from = promotesFrom === undefined ? 'modules/' : `the lock of ${promotesFrom}`;
     this.say(`${ring.name} begins with ${modules} modules, from ${from}`);
     if (withoutOverlay !== undefined) this.say(`no overlay was made: ${withoutOverlay}`);
-    this.say(`  → ${next}`);
+    for (const step of next) this.say(`  → ${step}`);
+    for (const path of buildFrom) this.say(`  → add ../rings/${ring.name} to ${path}`);
     return 0;
   }
 }

@@ -6,7 +6,12 @@ import { formatLock, type Lock, parseLock } from '../repo/lock.ts';
 import { lockFromModules } from '../repo/lock-writing.ts';
 import { lockFile, requireRingName, ringFile } from '../repo/names.ts';
 import { type NewRing, namespaceLikeOthers, newRingText, takenNames } from '../repo/new-ring.ts';
-import { newOverlayFiles, overlayBase, overlayDirectory } from '../repo/overlay-template.ts';
+import {
+  newOverlayFiles,
+  overlayBase,
+  overlayDirectory,
+  routesDirectory,
+} from '../repo/overlay-template.ts';
 import type { Ring } from '../repo/ring.ts';
 import { writeFileAtomically } from '../store/atomic-file.ts';
 import { diskFailed } from '../store/disk-error.ts';
@@ -17,6 +22,7 @@ import {
   requireLock,
   requireRing,
 } from './manifest-files.ts';
+import { overlayUsers } from './overlay-users.ts';
 import { readPlatform } from './platform-snapshot.ts';
 import { workTree } from './tree-snapshot.ts';
 
@@ -38,9 +44,11 @@ export interface AddedRing {
   readonly ring: NewRing;
   /** From the repository's top. */
   readonly files: readonly string[];
-  /** The same for git: an overlay is one folder. */
-  readonly places: readonly string[];
   readonly modules: number;
+  /** Kustomizations that are built from the source's overlay, and not from this one yet. */
+  readonly buildFrom: readonly string[];
+  /** What is left to do, as commands. */
+  readonly next: readonly string[];
   /** Why no overlay was made; undefined where one was. */
   readonly withoutOverlay: string | undefined;
 }
@@ -72,7 +80,8 @@ export async function addRing(repository: GitRepository, asked: RingRequest): Pr
     branch: asked.branch ?? (await branchLikeOthers(repository, source, rings)),
   };
   const text = newRingText(ring);
-  const overlay = withoutOverlay === undefined ? newOverlayFiles(name, ring.namespace ?? name) : {};
+  const overlay =
+    withoutOverlay === undefined ? newOverlayFiles(name, ring.namespace ?? name, ring.branch) : {};
   const lock =
     source === undefined
       ? await lockOfModules(repository, files, name)
@@ -90,14 +99,15 @@ export async function addRing(repository: GitRepository, asked: RingRequest): Pr
   // The ring's own file comes last: there is a ring once that is there.
   const texts = { [lockFile(name)]: formatLock(lock), ...overlay, [ringFile(name)]: text };
   await writeAll(repository, texts);
-  const made = withoutOverlay === undefined ? [overlayDirectory(name)] : [];
+  const hasOverlay = withoutOverlay === undefined;
+  const written = [ringFile(name), lockFile(name), ...(hasOverlay ? [overlayDirectory(name)] : [])];
+  const commit = `git add ${written.join(' ')} && git commit -m "Add the ring ${name}"`;
+  const routes =
+    ring.hostnames.length > 0 && isThere(routesDirectory) ? ['ringlock ring routes'] : [];
   return {
-    ...{
-      ring,
-      files: Object.keys(texts).sort(),
-      places: [ringFile(name), lockFile(name), ...made],
-    },
-    ...{ modules: lock.modules.size, withoutOverlay },
+    ...{ ring, files: Object.keys(texts).sort(), modules: lock.modules.size, withoutOverlay },
+    buildFrom: hasOverlay && source ? await overlayUsers(repository, source.name) : [],
+    next: [commit, ...routes],
   };
 }
 

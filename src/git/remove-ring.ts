@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm } from 'node:fs/promises';
-import { join, posix } from 'node:path';
-import { parseDocument } from 'yaml';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { refused } from '../errors.ts';
 import { lockFile, requireRingName, ringFile } from '../repo/names.ts';
-import { overlayDirectory } from '../repo/overlay-template.ts';
+import { overlayDirectory, routesDirectory } from '../repo/overlay-template.ts';
 import { type RemovalObstacle, removalObstacles } from '../repo/ring-removal.ts';
 import { commitCommand, commitFiles } from './commit-files.ts';
 import { type GitRepository, runGitBytes } from './git-command.ts';
 import { readManifestFiles, requireRing } from './manifest-files.ts';
+import { overlayUsers } from './overlay-users.ts';
 
 export interface RemovedRing {
   readonly ring: string;
@@ -40,7 +40,10 @@ export async function removeRing(
   const tracked = await trackedFiles(repository, all);
   const obstacles = [
     ...removalObstacles(name, files.rings.values(), files.tenants?.tenants.values() ?? []),
-    ...(await overlaysThatNeed(repository, name)),
+    ...(await overlayUsers(repository, name)).map((path) => ({
+      problem: `${path} is built from ${overlayDirectory(name)}`,
+      remedy: `take it out of ${path}`,
+    })),
     ...(await editedFiles(repository, places)),
   ];
   if (obstacles.length > 0) throw inUse(name, obstacles);
@@ -53,12 +56,15 @@ export async function removeRing(
     options.commit && tracked.length > 0
       ? await commitFiles(repository, tracked, message)
       : undefined;
+  const routes = existsSync(join(repository.topLevel, routesDirectory))
+    ? ['ringlock ring routes']
+    : [];
   const next =
     tracked.length === 0
       ? []
       : [commit === undefined ? commitCommand(message, tracked) : 'git push'];
   const namespace = files.rings.get(name)?.namespace ?? null;
-  return { ring: name, removed: places, namespace, commit, next };
+  return { ring: name, removed: places, namespace, commit, next: [...routes, ...next] };
 }
 
 function inUse(name: string, obstacles: readonly RemovalObstacle[]) {
@@ -103,27 +109,4 @@ async function editedFiles(
       remedy: 'commit it, or delete it yourself',
     },
   ];
-}
-
-/** Kustomizations outside of the ring's overlay that are built from it. */
-async function overlaysThatNeed(
-  { topLevel }: GitRepository,
-  name: string,
-): Promise<RemovalObstacle[]> {
-  const own = overlayDirectory(name);
-  const entries = await readdir(join(topLevel, 'overlays'), { recursive: true }).catch(() => []);
-  const found: RemovalObstacle[] = [];
-  for (const entry of entries) {
-    const path = posix.join('overlays', entry.replaceAll('\\', '/'));
-    if (posix.basename(path) !== 'kustomization.yaml' || path.startsWith(`${own}/`)) continue;
-    const text = await readFile(join(topLevel, path), 'utf8');
-    const { resources, components } = (parseDocument(text).toJS() ?? {}) as Record<string, unknown>;
-    const needed = [resources, components].flat().filter((each) => typeof each === 'string');
-    const isOwn = (each: string) =>
-      posix.join(posix.dirname(path), each).replace(/\/$/, '') === own;
-    if (needed.some(isOwn)) {
-      found.push({ problem: `${path} is built from ${own}`, remedy: `take it out of ${path}` });
-    }
-  }
-  return found;
 }

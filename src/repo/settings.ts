@@ -9,6 +9,7 @@ import {
   releaseSettings,
 } from './registry-settings.ts';
 import { type RequestSettings, type RequestYaml, requestSettings } from './request-settings.ts';
+import { type RouteSettings, type RoutesYaml, routeSettings } from './route-settings.ts';
 import { parseYamlFile } from './source-text.ts';
 import { settingsValidator } from './validators.ts';
 
@@ -32,6 +33,8 @@ export interface Settings {
   readonly mergeRequests: RequestSettings | undefined;
   /** By alias: where a module is mirrored whose module.json does not say so, or says something else. */
   readonly mirrors: ReadonlyMap<string, string>;
+  /** How requests for hostnames reach the rings. */
+  readonly routes: RouteSettings;
 }
 
 export interface Policy {
@@ -105,6 +108,7 @@ export const defaultSettings: Settings = {
   releases: [],
   mergeRequests: undefined,
   mirrors: new Map(),
+  routes: routeSettings(),
 };
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
@@ -126,6 +130,7 @@ export function parseSettings(text: string, file = settingsFile): Settings {
     releases: (yaml.releases ?? []).map(releaseSettings),
     mergeRequests: yaml.mergeRequests && requestSettings(yaml.mergeRequests),
     mirrors: new Map(Object.entries(yaml.mirrors ?? {})),
+    routes: routeSettings(yaml.routes),
   };
 }
 
@@ -152,6 +157,7 @@ interface SettingsYaml {
   readonly releases?: readonly ReleaseYaml[];
   readonly mergeRequests?: RequestYaml;
   readonly mirrors?: Readonly<Record<string, string>>;
+  readonly routes?: RoutesYaml;
 }
 
 interface HealthYaml {

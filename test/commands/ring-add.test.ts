@@ -28,7 +28,7 @@ const beta: RingRequest = {
 };
 
 test('the overlay of a new ring is that of edge, with its own names', () => {
-  const made = newOverlayFiles('edge', 'autocom-edge');
+  const made = newOverlayFiles('edge', 'autocom-edge', 'main');
   for (const [path, text] of Object.entries(made)) {
     const { status, stdout } = spawnSync('cat', [join(top, path)], { encoding: 'utf8' });
     assert.deepEqual([status, stdout], [0, text], path);
@@ -55,7 +55,14 @@ test('a ring that is added serves at once, and goes again without a trace', asyn
     platform.read('manifests/beta.lock.json'),
     platform.read('manifests/edge.lock.json').replace('"edge"', '"beta"'),
   );
-  assert.match(platform.read('overlays/rings/beta/namespace.yaml'), /^ {2}name: platform-beta$/m);
+  const overlay = spawnSync('kubectl', ['kustomize', join(platform.path, 'overlays/rings/beta')], {
+    encoding: 'utf8',
+  });
+  if (overlay.error === undefined) assert.match(overlay.stdout, /^ {2}name: platform-beta$/m);
+  assert.match(
+    added.stdout,
+    /→ ringlock ring routes\n {2}→ add \.\.\/rings\/beta to overlays\/production/,
+  );
   platform.commit('Add the ring beta');
   assert.equal((await runCli(platform.path, ['verify', '--ring', 'beta'])).code, 0);
   const root = temporaryDirectory(t, 'root');
@@ -153,6 +160,7 @@ test('a ring that is needed is not removed, and everything that needs it is said
     'it is the default ring, which tenants that nobody names are served from',
     'stable promotes from it',
     'overlays/everything/kustomization.yaml is built from overlays/rings/edge',
+    'overlays/production/kustomization.yaml is built from overlays/rings/edge',
     'git does not have what is in overlays/rings/edge/mine.yaml',
   ]);
   assert.equal(platform.git('status', '--porcelain'), '?? overlays/rings/edge/mine.yaml');
@@ -161,6 +169,7 @@ test('a ring that is needed is not removed, and everything that needs it is said
 test('a removal that was cut off is finished by the same command', async (t) => {
   const platform = withOverlays(createPlatform(t, { rings: ['edge', 'canary'] }));
   const repository = await findRepository(platform.path);
+  platform.commit('Edge is part of nothing', { 'overlays/production': null });
   platform.write({ 'manifests/tenants.yaml': null, 'manifests/edge.ring.yaml': null });
   const done = await removeRing(repository, 'edge', { commit: true });
   assert.deepEqual(done.removed, ['manifests/edge.lock.json', 'overlays/rings/edge']);
