@@ -13,6 +13,7 @@ import {
 } from '../promotion/promote-modules.ts';
 import { runTrain, type TrainPromotion, type TrainReport } from '../promotion/promotion-train.ts';
 import { outcomeWords, requestAnswer, requestPromotion } from '../promotion/request-promotion.ts';
+import { type RequestedUnit, requestedExitCode, requestTrain } from '../promotion/request-train.ts';
 import { gateLines } from '../repo/pin-judgement.ts';
 import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
@@ -37,7 +38,7 @@ export class RingPromoteCommand extends BaseCommand {
 
       With \`--merge-request\` it is decided on the tip of the target's branch at the remote, and asked for
       there: one open request for a step, brought up to date when a newer version passes. The work tree
-      is not touched.
+      is not touched. With \`--auto\` too, each module that passed its gates gets a request of its own.
 
       \`--auto\` is for a scheduler: along every chain of rings (or the one that \`--from\` and
       \`--to\` name) it promotes what has passed its gates, on the deploy branches as their remote has
@@ -160,24 +161,51 @@ export class RingPromoteCommand extends BaseCommand {
     this.#refuseWithAuto();
     const repository = await findRepository(this.cwd);
     const sources = await this.#sources(repository);
+    const options = {
+      ...{ from: this.from, to: this.to, openPackages },
+      sources: () => ({ ...sources, now: new Date() }),
+    };
+    if (this.mergeRequest) return this.#requestTrain(repository, options);
     const report = await this.progress('deciding', () =>
-      runTrain(repository, {
-        ...{ from: this.from, to: this.to, push: this.push && !this.dryRun, openPackages },
-        sources: () => ({ ...sources, now: new Date() }),
-      }),
+      runTrain(repository, { ...options, push: this.push && !this.dryRun }),
     );
     this.answer(trainAnswer(report));
     for (const promotion of report.promoted) this.#sayPromoted(promotion);
-    for (const { from, to, waiting, barred } of report.stops) {
+    this.#sayStops(report);
+    if (report.promoted.length === 0) this.say('nothing to promote');
+    else if (!report.pushed) this.say('Nothing was committed. Next: the same with --push');
+    const gates = report.stops.flatMap(({ waiting }) => waiting.flatMap((one) => one.gates));
+    return gates.some(({ state }) => state === 'unjudged') ? 3 : 0;
+  }
+
+  async #requestTrain(
+    repository: GitRepository,
+    options: Parameters<typeof requestTrain>[1],
+  ): Promise<number> {
+    const { remote, again, dryRun } = this;
+    const { signal } = new AbortController();
+    const train = await this.progress('asking for it', () =>
+      requestTrain(repository, options, { remote, again, dryRun }, signal),
+    );
+    this.answer({ ...trainAnswer(train.report), requests: train.units.map(unitAnswer) });
+    for (const { from, to, modules, requested, refusal } of train.units) {
+      const words = requested
+        ? outcomeWords(requested.outcome)
+        : `not asked for: ${refusal?.message}`;
+      this.say(`${from} → ${to}: ${modules.join(', ')}: ${words}`);
+    }
+    this.#sayStops(train.report);
+    if (train.units.length === 0) this.say('nothing to promote');
+    return requestedExitCode(train);
+  }
+
+  #sayStops({ stops }: TrainReport): void {
+    for (const { from, to, waiting, barred } of stops) {
       for (const line of gateLines(waiting)) this.say(`${from} → ${to}: ${line}`);
       for (const { alias, version, reason } of barred) {
         this.say(`${from} → ${to}: ${alias} ${version} does not go: ${reason}`);
       }
     }
-    if (report.promoted.length === 0) this.say('nothing to promote');
-    else if (!report.pushed) this.say('Nothing was committed. Next: the same with --push');
-    const gates = report.stops.flatMap(({ waiting }) => waiting.flatMap((one) => one.gates));
-    return gates.some(({ state }) => state === 'unjudged') ? 3 : 0;
   }
 
   #sayPromoted({ from, to, branch, commit, promotion }: TrainPromotion): void {
@@ -196,6 +224,7 @@ export class RingPromoteCommand extends BaseCommand {
       ...{ '--with-dependencies': withDependencies, '--allow-downgrade': allowDowngrade },
       ...{ '--override': override !== undefined, '--reason': this.reason !== undefined },
       [modules.join(' ')]: modules.length > 0,
+      '--push with --merge-request': this.push && this.mergeRequest,
     }).flatMap(([name, isGiven]) => (isGiven ? [name] : []));
     if (given.length === 0) return;
     throw badInput('not-with-auto', `${given.join(', ')} is given with --auto`, {
@@ -311,6 +340,12 @@ export class RingPromoteCommand extends BaseCommand {
     const names = unchanged.map(({ alias, version }) => `${alias} ${version}`).join(', ');
     this.say(`${to} has ${names || 'all of it'} already; nothing changed`);
   }
+}
+
+function unitAnswer({ from, to, modules, requested, refusal }: RequestedUnit) {
+  const { code, message } = refusal ?? {};
+  const request = requested ? requestAnswer(requested.outcome) : null;
+  return { from, to, modules, request, refusal: refusal ? { code, message } : null };
 }
 
 function trainAnswer({ promoted, stops, pushed, attempts }: TrainReport) {

@@ -16,6 +16,9 @@ import { parseLock } from '../repo/lock.ts';
 import { lockFile } from '../repo/names.ts';
 
 /** What has to be approved, by whom, and who may not do it alone. */
+/** Where approvals of a remote are kept: what was deleted there does not count here. */
+export const remoteTags = 'refs/ringlock/remote-tags';
+
 export interface ApprovalQuestion {
   readonly ring: string;
   readonly alias: string;

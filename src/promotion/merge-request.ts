@@ -1,4 +1,5 @@
 import { environmentFailed, RinglockError, refused } from '../errors.ts';
+import { commitFile } from '../git/commit-file.ts';
 import {
   markedText,
   type RequestedPins,
@@ -9,17 +10,20 @@ import {
 import type { RequestAccess } from './open-requests.ts';
 import {
   branchState,
+  bringApprovals,
   bringBranches,
-  commitOnTop,
   pushBranch,
   readBranches,
+  withTrailer,
 } from './request-branch.ts';
 import type { MergeRequest } from './request-forge.ts';
 
 /** What a step would change on the target's tip. */
 export interface RequestedChange {
-  /** Path from the repository's top → text. */
-  readonly files: ReadonlyMap<string, string>;
+  /** The file that changes, from the repository's top. */
+  readonly path: string;
+  /** Its new text. */
+  readonly text: string;
   readonly pins: RequestedPins;
   readonly title: string;
   /** The commit's. */
@@ -35,12 +39,15 @@ export interface RequestStep {
   readonly branch: string;
   /** The branch that the request is to be merged into. */
   readonly target: string;
+  /** The branch that versions come from, where that is another one. */
+  readonly source: string;
   /**
-   * Decides on the target's tip, which is here by then. It is asked again when somebody was quicker.
+   * Decides on the tips of target and source, which are here by then. It is asked again when somebody was
+   * quicker.
    *
    * @returns undefined when the tip has everything already
    */
-  decide(tip: string): Promise<RequestedChange | undefined>;
+  decide(tip: string, sourceTip: string): Promise<RequestedChange | undefined>;
   /** Asks for versions again that a person has closed a request for, or that were merged and taken back. */
   readonly again: boolean;
   /** Looks, and neither pushes nor writes anything. */
@@ -72,7 +79,7 @@ const mostAttempts = 3;
  * the commit on the target's tip, pushes the step's branch, and opens the request or brings it up to date.
  * Whatever fails on the way, the same again goes on from there.
  *
- * @throws RinglockError `target-branch-missing`, `foreign-branch`, `request-elsewhere`,
+ * @throws RinglockError `deploy-branch-missing`, `foreign-branch`, `request-elsewhere`,
  *   `request-push-rejected`, `request-remote-…`, `forge-…`
  */
 export async function requestMerge(
@@ -81,7 +88,8 @@ export async function requestMerge(
   signal: AbortSignal,
 ): Promise<RequestOutcome> {
   for (let attempt = 1; ; attempt++) {
-    const branches = await readBranches(access.remote, [step.target, step.branch]);
+    const { target, source, branch } = step;
+    const branches = await readBranches(access.remote, [...new Set([target, source, branch])]);
     try {
       return await requestOnce(access, step, branches, signal);
     } catch (error) {
@@ -109,11 +117,13 @@ async function requestOnce(
   branches: ReadonlyMap<string, string>,
   signal: AbortSignal,
 ): Promise<RequestOutcome> {
-  const { branch, target } = step;
-  const tip = branches.get(target);
-  if (tip === undefined) throw targetMissing(access, target);
+  const { branch, target, source } = step;
+  const [tip, sourceTip] = [branches.get(target), branches.get(source)];
+  if (tip === undefined) throw branchMissing(access, target);
+  if (sourceTip === undefined) throw branchMissing(access, source);
   await bringBranches(access.remote, branches);
-  const change = await step.decide(tip);
+  await bringApprovals(access.remote);
+  const change = await step.decide(tip, sourceTip);
   const requests = await access.forge.list(branch, signal);
   const open = requests.find(({ state }) => state === 'open' || state === 'merging');
   const former = branches.get(branch);
@@ -163,11 +173,13 @@ async function bringBranch(
 ): Promise<{ readonly base: string; readonly commit: string; readonly pushed: boolean }> {
   const { repository } = remote;
   if (former !== undefined) {
-    const found = await branchState(repository, tip, former, change.files);
+    const found = await branchState(repository, tip, former, change);
     if (found.state === 'current') return { base: found.base, commit: former, pushed: false };
     if (found.state === 'foreign') throw foreignBranch(branch, found.foreign ?? former);
   }
-  const commit = await commitOnTop(repository, tip, change.files, change.message, key);
+  const message = await withTrailer(repository, change.message, key);
+  const { path, text } = change;
+  const commit = await commitFile(repository, { parent: tip, path, text, message });
   await pushBranch(remote, branch, commit, former);
   return { base: tip, commit, pushed: true };
 }
@@ -186,8 +198,8 @@ async function bringUpToDate(
   return { state: 'updated', request: await forge.update(open.number, wanted, signal) };
 }
 
-function targetMissing({ remote: { display } }: RequestAccess, target: string) {
-  return refused('target-branch-missing', `${display} has no branch ${target} to merge into`, {
+function branchMissing({ remote: { display } }: RequestAccess, branch: string) {
+  return refused('deploy-branch-missing', `${display} has no branch ${branch}`, {
     hint: "It is the ring's `branch`: push it, or correct the ring's file.",
   });
 }

@@ -46,10 +46,19 @@ export interface ProposedPromotion extends Promotion {
   readonly message: string;
 }
 
+/** Where deploy branches of a remote are. */
+export interface DeployTips {
+  readonly target: string;
+  /** The same commit where both rings deploy from one branch. */
+  readonly source: string;
+  /** Where the remote's tags that approve were fetched to. */
+  readonly approvalTags: string;
+}
+
 /**
  * Decides a promotion, and asks the gates of the target.
  *
- * @param at the commit whose files and history count; undefined: the work tree, and HEAD
+ * @param at commits whose files and history count; undefined: the work tree, and HEAD
  * @throws RinglockError `unknown-ring`, `no-lock`, what decidePromotion() and refuseClosedGates() throw
  */
 export async function proposePromotion(
@@ -57,19 +66,25 @@ export async function proposePromotion(
   wish: PromotionWish,
   sources: GateSources,
   openPackages: OpenPackages,
-  at?: string,
+  at?: DeployTips,
 ): Promise<ProposedPromotion> {
   const files =
     at === undefined
       ? await readManifestFiles(repository)
-      : await readManifestFilesAt(repository, at);
+      : await readManifestFilesAt(repository, at.target);
+  const sourceFiles =
+    at === undefined || at.source === at.target
+      ? files
+      : await readManifestFilesAt(repository, at.source);
   requireRing(files, wish.from);
   const toRing = requireRing(files, wish.to);
-  const from = requireLock(files, wish.from).lock;
+  const from = requireLock(sourceFiles, wish.from).lock;
   const { lock: to, text: toText } = requireLock(files, wish.to);
   const packages = openPackages({ settings: files.settings });
   const wanted =
-    wish.modules === undefined ? undefined : await findWanted(repository, from, wish.modules, at);
+    wish.modules === undefined
+      ? undefined
+      : await findWanted(repository, from, wish.modules, at?.source);
   const promotion = await decidePromotion(
     { ...wish, ...{ from, to, toText, toRing, wanted } },
     { repository, maxFiles: files.settings.maxFiles, packages },
@@ -78,8 +93,10 @@ export async function proposePromotion(
     repository,
     {
       ...{ ring: toRing, source: from.modules, pins: gatedPins(promotion) },
-      historyOf: at ?? 'HEAD',
-      approvedIn: at === undefined ? await approvalRevisions(repository, toRing) : [at],
+      historyOf: at?.target ?? 'HEAD',
+      approvedIn:
+        at === undefined ? await approvalRevisions(repository, toRing) : [at.target, at.source],
+      ...(at !== undefined && { approvalTags: at.approvalTags }),
       authors: await authorHere(repository),
     },
     sources,

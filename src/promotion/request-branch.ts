@@ -1,9 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { environmentFailed, type RinglockError, refused } from '../errors.ts';
 import { type GitOutcome, type GitRepository, runGit, tryGit } from '../git/git-command.ts';
 import { redactLine } from '../redaction.ts';
+import { remoteTags } from './approvals.ts';
 
 /** The repository that requests are made in, as git reaches it. */
 export interface RequestRemote {
@@ -53,47 +51,22 @@ export async function bringBranches(
   await ask(remote, ['fetch', ...quiet, '--', remote.place, ...missing]);
 }
 
-/**
- * Makes a commit on top of another, without the work tree and the index. It is signed where git's
- * configuration says so.
- *
- * @param files path from the repository's top → text
- * @param key of requestKey(), written as a trailer
- */
-export async function commitOnTop(
+/** Brings the tags by which people approve, as the remote has them, into a folder of our own. */
+export async function bringApprovals(remote: RequestRemote): Promise<void> {
+  const tags = `+refs/tags/approve/*:${remoteTags}/approve/*`;
+  const quiet = ['--quiet', '--no-tags', '--no-write-fetch-head', '--prune'];
+  await ask(remote, ['fetch', ...quiet, '--', remote.place, tags]);
+}
+
+/** The message with the trailer by which a commit is known as ours. */
+export function withTrailer(
   { topLevel }: GitRepository,
-  parent: string,
-  files: ReadonlyMap<string, string>,
   message: string,
   key: string,
 ): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'ringlock-index-'));
-  try {
-    const env = { GIT_INDEX_FILE: join(directory, 'index') };
-    const git = (args: readonly string[], input?: string) =>
-      runGit(topLevel, args, { env, ...(input !== undefined && { input }) });
-    await git(['read-tree', parent]);
-    for (const [path, text] of files) {
-      const blob = await git(['hash-object', '-w', '--stdin'], text);
-      await git(['update-index', '--add', '--cacheinfo', `100644,${blob},${path}`]);
-    }
-    const tree = await git(['write-tree']);
-    // A line of dashes in a reason does not end the message.
-    const trailer = [
-      'interpret-trailers',
-      '--no-divider',
-      '--trailer',
-      `${requestTrailer}: ${key}`,
-    ];
-    const signs = await tryGit(topLevel, ['config', '--type=bool', '--get', 'commit.gpgSign']);
-    const sign = signs.stdout.toString().trim() === 'true' ? ['-S'] : [];
-    return await git(
-      ['commit-tree', ...sign, '-p', parent, '-F', '-', tree],
-      await git(trailer, `${message.trimEnd()}\n`),
-    );
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  // A line of dashes in a reason does not end the message.
+  const args = ['interpret-trailers', '--no-divider', '--trailer', `${requestTrailer}: ${key}`];
+  return runGit(topLevel, args, { input: `${message.trimEnd()}\n` });
 }
 
 /**
@@ -112,33 +85,23 @@ export async function branchState(
   { topLevel }: GitRepository,
   tip: string,
   branch: string,
-  files: ReadonlyMap<string, string>,
+  { path, text }: { readonly path: string; readonly text: string },
 ): Promise<BranchState> {
   const mergeBase = await tryGit(topLevel, ['merge-base', tip, branch]);
   const base = mergeBase.status === 0 ? mergeBase.stdout.toString().trim() : '';
   const foreign = await foreignCommit(topLevel, tip, branch);
-  const blob = async (commit: string, path: string) => {
-    const { status, stdout } = await tryGit(topLevel, [
-      'rev-parse',
-      '-q',
-      '--verify',
-      `${commit}:${path}`,
-    ]);
-    return status === 0 ? stdout.toString().trim() : undefined;
-  };
-  let isCurrent = base !== '';
-  for (const [path, text] of files) {
-    if (!isCurrent) break;
-    const wanted = await runGit(topLevel, ['hash-object', '--stdin'], { input: text });
-    const [there, before, now] = [
-      await blob(branch, path),
-      await blob(base, path),
-      await blob(tip, path),
-    ];
-    isCurrent = there === wanted && before === now;
-  }
+  const wanted = await runGit(topLevel, ['hash-object', '--stdin'], { input: text });
+  const [there, before, now] = await Promise.all(
+    [branch, base, tip].map((commit) => blobAt(topLevel, `${commit}:${path}`)),
+  );
+  const isCurrent = base !== '' && there === wanted && before === now;
   const state = isCurrent ? 'current' : foreign === undefined ? 'outdated' : 'foreign';
   return { state, base, foreign };
+}
+
+async function blobAt(topLevel: string, place: string): Promise<string | undefined> {
+  const { status, stdout } = await tryGit(topLevel, ['rev-parse', '-q', '--verify', place]);
+  return status === 0 ? stdout.toString().trim() : undefined;
 }
 
 /** Merges, as a forge's button makes them, bring nothing of their own. */

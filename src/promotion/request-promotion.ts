@@ -12,6 +12,7 @@ import { code, differenceMarkdown } from '../repo/difference-text.ts';
 import { isAlias } from '../repo/names.ts';
 import { passedLines } from '../repo/pin-judgement.ts';
 import { stepBranch } from '../repo/request-text.ts';
+import { remoteTags } from './approvals.ts';
 import { aliasIn } from './decide-promotion.ts';
 import type { GateSources } from './judge-pins.ts';
 import { type RequestedChange, type RequestOutcome, requestMerge } from './merge-request.ts';
@@ -32,8 +33,8 @@ export interface RequestedPromotion {
 }
 
 /**
- * Decides a promotion on the tip of the target's deploy branch at the remote, and asks for it there. Of the
- * work tree only the settings and the name of that branch count.
+ * Decides a promotion on the tips of the rings' deploy branches at the remote, and asks for it there. Of the
+ * work tree only the settings and the names of those branches count.
  *
  * @throws RinglockError what proposePromotion(), openRequests() and requestMerge() throw
  */
@@ -47,17 +48,18 @@ export async function requestPromotion(
 ): Promise<RequestedPromotion> {
   const files = await readManifestFiles(repository);
   const { settings } = files;
-  requireRing(files, wish.from);
+  const { branch: source } = requireRing(files, wish.from);
   const { branch: target } = requireRing(files, wish.to);
   const access = await openRequests(repository, settings, options.remote, sources.environment);
   let proposal: ProposedPromotion | undefined;
   const outcome = await requestMerge(
     access,
     {
-      ...{ branch: stepBranch(wish.from, wish.to, stepModules(files, wish)), target },
+      ...{ branch: stepBranch(wish.from, wish.to, stepModules(files, wish)), target, source },
       ...{ again: options.again, dryRun: options.dryRun },
-      decide: async (tip) => {
-        proposal = await proposePromotion(repository, wish, sources, openPackages, tip);
+      decide: async (tip, sourceTip) => {
+        const tips = { target: tip, source: sourceTip, approvalTags: remoteTags };
+        proposal = await proposePromotion(repository, wish, sources, openPackages, tips);
         const isChange = proposal.changes.length > 0 || proposal.platform !== undefined;
         const packages = openPackages({ settings });
         const compare = (base: string, commit: string) =>
@@ -91,7 +93,7 @@ function changeOf(
   const { file, text, changes, platform, message } = proposal;
   const [title = ''] = message.split('\n', 1);
   return {
-    files: new Map([[file, text]]),
+    ...{ path: file, text },
     pins: {
       ring: to,
       pins: changes.map(({ alias, after: { version, sha256 } }) => ({ alias, version, sha256 })),

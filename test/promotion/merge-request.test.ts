@@ -57,7 +57,7 @@ async function openAccess(
 
 function stepTo(clone: Repository, version: string): RequestStep {
   return {
-    ...{ branch, target: 'main', again: false, dryRun: false },
+    ...{ branch, target: 'main', source: 'main', again: false, dryRun: false },
     decide: async (tip) => {
       const before = clone.git('show', `${tip}:${file}`);
       const lock = JSON.parse(before);
@@ -65,7 +65,7 @@ function stepTo(clone: Repository, version: string): RequestStep {
       const from = lock.modules.orders.version;
       lock.modules.orders.version = version;
       return {
-        files: new Map([[file, `${JSON.stringify(lock, null, 2)}\n`]]),
+        ...{ path: file, text: `${JSON.stringify(lock, null, 2)}\n` },
         pins: {
           ring: 'edge',
           pins: [{ alias: 'orders', version, sha256: 'x' }],
@@ -236,7 +236,7 @@ test('a branch that moves between the look and the push is looked at again', asy
       calls += 1;
       // Another run does the whole step meanwhile.
       if (calls === 1) await world.ask('1.1.0');
-      const change = await step.decide(tip);
+      const change = await step.decide(tip, tip);
       return change && { ...change, message: 'In other words' };
     },
   });
@@ -249,7 +249,7 @@ test('a branch that moves between the look and the push is looked at again', asy
         `refs/heads/${branch}`,
         bare.git('commit-tree', '-p', tip, '-m', 'x', `${tip}^{tree}`),
       );
-      return stepTo(colleague, '1.2.0').decide(tip);
+      return stepTo(colleague, '1.2.0').decide(tip, tip);
     },
   });
   await assert.rejects(moved, { code: 'foreign-branch' });
@@ -294,5 +294,5 @@ test('a server that refuses the push is no race', async (t) => {
     return true;
   });
   assert.deepEqual(forge.changes, []);
-  await assert.rejects(ask('1.1.0', { target: 'release' }), { code: 'target-branch-missing' });
+  await assert.rejects(ask('1.1.0', { target: 'release' }), { code: 'deploy-branch-missing' });
 });

@@ -130,3 +130,49 @@ test('a promotion that is refused on the tip is not asked for', async (t) => {
   assert.equal(elsewhere.code, 2);
   assert.equal(JSON.parse(elsewhere.stdout).error.code, 'token-not-for-server');
 });
+
+test('what has passed its gates is asked for by itself, one request a module', async (t) => {
+  const platform = createPlatform(t, { rings: ['edge', 'canary'] });
+  const bare = openRepository(platform.addRemote(t));
+  const forge = await serveRequests(t, 'github', bare.path);
+  platform.setVersion('Communications', '1.1.0');
+  platform.setVersion('MobileApp', '0.4.0');
+  platform.setVersion('Products', '1.1.0', { dependencies: { 'mobile-app': '^0.4.0' } });
+  platform.git('add', '-A');
+  writeLocks(platform, ['canary']);
+  platform.commit('Three versions', {
+    'manifests/ringlock.yaml': `mergeRequests: {kind: github, url: "${forge.url}", project: acme/platform}\n`,
+  });
+  platform.git('push', '-q', 'origin', 'main');
+  const run = async (...more: string[]) => {
+    const auto = ['ring', 'promote', '--auto', '--merge-request', '--json', ...more];
+    const environment = {
+      RINGLOCK_REQUEST_TOKEN: requestToken,
+      RINGLOCK_REQUEST_URL: forge.url,
+    };
+    const { code, stdout, stderr } = await runCli(platform.path, auto, environment);
+    assert.equal(code, 0, stderr);
+    const { requests } = JSON.parse(stdout);
+    return requests.map(({ modules, request, refusal }: never) => [
+      ...[modules[0], request?.['state'] ?? null, refusal?.['code'] ?? null],
+    ]);
+  };
+  const [communications, mobile] = ['communications@1.1.0', 'mobile-app@0.4.0'];
+  // It runs on top of another one, which is not merged yet.
+  const waits = ['products@1.1.0', null, 'incompatible-lock'];
+  const looked = [[communications, 'would-open', null], [mobile, 'would-open', null], waits];
+  assert.deepEqual(await run('--dry-run'), looked);
+  assert.deepEqual(forge.changes, []);
+  const opened = [[communications, 'opened', null], [mobile, 'opened', null], waits];
+  assert.deepEqual(await run(), opened);
+  const merged = forge.requests.find(({ title }) => title.includes('mobile-app'));
+  assert.ok(merged);
+  bare.git('update-ref', 'refs/heads/main', bare.git('rev-parse', merged.branch));
+  merged.state = 'merged';
+  const after = [
+    [communications, 'same', null],
+    ['products@1.1.0', 'opened', null],
+  ];
+  assert.deepEqual(await run(), after);
+  assert.equal(forge.requests.length, 3);
+});
