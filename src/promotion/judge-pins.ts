@@ -1,6 +1,6 @@
 import { RinglockError } from '../errors.ts';
 import type { GitRepository } from '../git/git-command.ts';
-import { readLockHistory } from '../git/lock-history.ts';
+import { type PinHistory, readLockHistory } from '../git/lock-history.ts';
 import {
   readTrustedKeys,
   type SignerFiles,
@@ -14,6 +14,7 @@ import {
   type SourceFacts,
   type Unknown,
 } from '../repo/gate-verdicts.ts';
+import { hasGates } from '../repo/gates.ts';
 import { type LockEntry, samePin } from '../repo/lock.ts';
 import type { PinJudgement } from '../repo/pin-judgement.ts';
 import type { Ring } from '../repo/ring.ts';
@@ -61,7 +62,10 @@ export async function judgePins(
 ): Promise<PinJudgement[]> {
   const { ring, pins, historyOf } = question;
   const aliases = pins.flatMap((pin) => (pin.kind === 'platform' ? [] : [pin.alias]));
-  const history = await readLockHistory(repository, ring.name, aliases, { revision: historyOf });
+  // Where nothing is asked, nothing has to be known.
+  const history = hasGates(ring.gates)
+    ? await readLockHistory(repository, ring.name, aliases, { revision: historyOf })
+    : new Map<string, PinHistory>();
   const had = (pin: GatedPin) =>
     pin.kind === 'pin' &&
     history.get(pin.alias)?.some((entry) => entry !== undefined && samePin(entry, pin.after));

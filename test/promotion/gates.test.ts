@@ -43,7 +43,7 @@ async function propose(
 }
 
 test('a version soaks in the ring before, as its audit in PostgreSQL has it', async (t) => {
-  const platform = gatedPlatform(t, 'soak: 24h');
+  const platform = await gatedPlatform(t, 'soak: 24h');
   const url = await createDatabase();
   const databaseUrl = async () => url;
   const { version, sha256: digest } = entryOf(platform, 'canary');
@@ -110,11 +110,11 @@ test('a version soaks in the ring before, as its audit in PostgreSQL has it', as
 });
 
 test('a version that soaked is promoted by name after canary went on', async (t) => {
-  const platform = gatedPlatform(t, 'soak: 1h');
+  const platform = await gatedPlatform(t, 'soak: 1h');
   const url = await createDatabase();
   const databaseUrl = async () => url;
   const first = entryOf(platform, 'canary');
-  releaseOrders(platform, '1.2.0');
+  await releaseOrders(platform, '1.2.0');
   const second = entryOf(platform, 'canary');
   const one = await auditedReplica(t, url, 'canary', 'pod-a');
   await one.step(at(1), { from: '1.0.0', to: '1.1.0', digest: first.sha256 });
@@ -137,7 +137,7 @@ test('a version that soaked is promoted by name after canary went on', async (t)
 });
 
 test('gates that cannot be judged count as closed, and end with 3', async (t) => {
-  const platform = gatedPlatform(t, 'soak: 24h\napprovals: 1\napprovers: [ada@example.com]');
+  const platform = await gatedPlatform(t, 'soak: 24h\napprovals: 1\napprovers: [ada@example.com]');
   const error = await errorOf(propose(platform));
   assert.equal(error.code, 'gates-unjudged');
   assert.equal(error.exitCode, 3);
@@ -151,7 +151,7 @@ test('gates that cannot be judged count as closed, and end with 3', async (t) =>
 });
 
 test('a freeze says until when; going back to what the ring had, and an override, go over it', async (t) => {
-  const platform = gatedPlatform(
+  const platform = await gatedPlatform(
     t,
     'freeze:\n  - {from: 2026-12-20, to: 2027-01-02, timezone: Europe/Berlin, reason: holidays}',
   );
@@ -159,7 +159,7 @@ test('a freeze says until when; going back to what the ring had, and an override
   const open = await propose(platform, { now: at(0) });
   platform.write({ [open.file]: open.text });
   platform.commit(open.message);
-  releaseOrders(platform, '1.2.0');
+  await releaseOrders(platform, '1.2.0');
   const frozen = await errorOf(propose(platform, { now }));
   assert.match(
     frozen.message,
@@ -182,7 +182,7 @@ test('a freeze says until when; going back to what the ring had, and an override
   platform.write({
     'manifests/edge.ring.yaml': `${platform.read('manifests/edge.ring.yaml')}  override: true\n`,
   });
-  releaseOrders(platform, '1.3.0');
+  await releaseOrders(platform, '1.3.0');
   const hint = await errorOf(propose(platform, { now }));
   assert.match(
     hint.hint ?? '',
@@ -209,7 +209,7 @@ test('a URL and a command have to agree, and no secret comes out of them', async
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   onEnd(t, () => server.close());
   const { port } = server.address() as AddressInfo;
-  const platform = gatedPlatform(
+  const platform = await gatedPlatform(
     t,
     `requires:
   - {name: tests, url: "http://ci:hunter22hunter22@127.0.0.1:${port}/ok/{alias}/{version}?token=swordfish99"}
