@@ -10,7 +10,6 @@ import {
 import type { RequestAccess } from './open-requests.ts';
 import {
   branchState,
-  bringApprovals,
   bringBranches,
   pushBranch,
   readBranches,
@@ -122,7 +121,6 @@ async function requestOnce(
   if (tip === undefined) throw branchMissing(access, target);
   if (sourceTip === undefined) throw branchMissing(access, source);
   await bringBranches(access.remote, branches);
-  await bringApprovals(access.remote);
   const change = await step.decide(tip, sourceTip);
   const requests = await access.forge.list(branch, signal);
   const open = requests.find(({ state }) => state === 'open' || state === 'merging');

@@ -35,27 +35,36 @@ export async function readBranches(
   return found;
 }
 
-/** Brings commits that are not here; no ref is written. */
+/**
+ * Brings commits that are not here, without a ref, and the tags by which people approve, as the remote has them,
+ * into a folder of our own.
+ */
 export async function bringBranches(
   remote: RequestRemote,
   branches: ReadonlyMap<string, string>,
 ): Promise<void> {
-  const { topLevel } = remote.repository;
-  const missing: string[] = [];
-  for (const [name, oid] of branches) {
-    const { status } = await tryGit(topLevel, ['cat-file', '-e', `${oid}^{commit}`]);
-    if (status !== 0) missing.push(`refs/heads/${name}`);
-  }
-  if (missing.length === 0) return;
+  const entries = [...branches];
+  const present = await objectsAt(
+    remote.repository,
+    entries.map(([, oid]) => `${oid}^{commit}`),
+  );
+  const missing = entries.flatMap(([name], index) =>
+    present[index] === undefined ? [`refs/heads/${name}`] : [],
+  );
+  const tags = `+refs/tags/approve/*:${remoteTags}/approve/*`;
   const quiet = ['--quiet', '--no-tags', '--no-write-fetch-head', '--no-recurse-submodules'];
-  await ask(remote, ['fetch', ...quiet, '--', remote.place, ...missing]);
+  const how = ['fetch', ...quiet, '--no-auto-gc', '--prune'];
+  await ask(remote, [...how, '--', remote.place, tags, ...missing]);
 }
 
-/** Brings the tags by which people approve, as the remote has them, into a folder of our own. */
-export async function bringApprovals(remote: RequestRemote): Promise<void> {
-  const tags = `+refs/tags/approve/*:${remoteTags}/approve/*`;
-  const quiet = ['--quiet', '--no-tags', '--no-write-fetch-head', '--prune'];
-  await ask(remote, ['fetch', ...quiet, '--', remote.place, tags]);
+/** The id of each object by a name of it, as `<commit>:<path>`; undefined where it is not here. */
+async function objectsAt(
+  { topLevel }: GitRepository,
+  names: readonly string[],
+): Promise<(string | undefined)[]> {
+  const args = ['cat-file', '--batch-check=%(objectname)'];
+  const listed = await runGit(topLevel, args, { input: names.map((name) => `${name}\n`).join('') });
+  return listed.split('\n').map((line) => (/^[0-9a-f]+$/.test(line) ? line : undefined));
 }
 
 /** The message with the trailer by which a commit is known as ours. */
@@ -82,26 +91,21 @@ export interface BranchState {
 }
 
 export async function branchState(
-  { topLevel }: GitRepository,
+  repository: GitRepository,
   tip: string,
   branch: string,
   { path, text }: { readonly path: string; readonly text: string },
 ): Promise<BranchState> {
+  const { topLevel } = repository;
   const mergeBase = await tryGit(topLevel, ['merge-base', tip, branch]);
   const base = mergeBase.status === 0 ? mergeBase.stdout.toString().trim() : '';
   const foreign = await foreignCommit(topLevel, tip, branch);
   const wanted = await runGit(topLevel, ['hash-object', '--stdin'], { input: text });
-  const [there, before, now] = await Promise.all(
-    [branch, base, tip].map((commit) => blobAt(topLevel, `${commit}:${path}`)),
-  );
+  const places = [branch, base, tip].map((commit) => `${commit}:${path}`);
+  const [there, before, now] = await objectsAt(repository, places);
   const isCurrent = base !== '' && there === wanted && before === now;
   const state = isCurrent ? 'current' : foreign === undefined ? 'outdated' : 'foreign';
   return { state, base, foreign };
-}
-
-async function blobAt(topLevel: string, place: string): Promise<string | undefined> {
-  const { status, stdout } = await tryGit(topLevel, ['rev-parse', '-q', '--verify', place]);
-  return status === 0 ? stdout.toString().trim() : undefined;
 }
 
 /** Merges, as a forge's button makes them, bring nothing of their own. */
