@@ -62,7 +62,9 @@ export class RingAddCommand extends BaseCommand {
     });
     for (const file of files) this.say(`written  ${file}`);
     const from = promotesFrom === undefined ? 'modules/' : `the lock of ${promotesFrom}`;
-    this.say(`${ring.name} begins with ${modules} modules, from ${from}`);
+    this.say(
+      `${ring.name} begins with ${modules} ${modules === 1 ? 'module' : 'modules'}, from ${from}`,
+    );
     if (withoutOverlay !== undefined) this.say(`no overlay was made: ${withoutOverlay}`);
     for (const step of next) this.say(`  → ${step}`);
     for (const path of buildFrom) this.say(`  → add ../rings/${ring.name} to ${path}`);

@@ -10,84 +10,76 @@ import { createPlatform } from '../support/platform.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const file = 'manifests/canary.ring.yaml';
+const orders = { directory: 'Orders', alias: 'orders', version: '1.0.0' };
 const now = new Date('2026-11-25T18:00:00.123Z');
 
-test('a suspended ring keeps what it serves until it is resumed, by commits alone', async (t) => {
-  const platform = createPlatform(t, { rings: ['edge', 'canary'] });
+test('rings are suspended and resumed by commits', async (t) => {
+  const platform = createPlatform(t, { rings: ['edge', 'canary'], modules: [orders] });
+  const repository = await findRepository(platform.path);
   const root = temporaryDirectory(t, 'root');
   const pass = () => passInProcess({ repo: platform.path, root });
-  assert.equal((await pass()).status.state, 'converged');
-  const before = platform.read(file);
 
-  const reason = 'refunds: "1.4" is slow\n# looking';
-  const args = ['ring', 'suspend', 'canary', '--reason', reason, '--commit', '--json'];
-  const suspended = await runCli(platform.path, args);
-  assert.equal(suspended.code, 0, suspended.stderr);
-  const answer = JSON.parse(suspended.stdout);
-  assert.equal(answer.commit, platform.git('rev-parse', 'HEAD'));
-  assert.ok(platform.read(file).startsWith(before), 'comments and order stay');
-  assert.deepEqual(parse(platform.read(file)).suspended, answer.suspension);
-  assert.equal(answer.suspension.reason, reason);
-  assert.equal(answer.suspension.by, 'Ada Developer <ada@example.com>');
-  assert.match(answer.suspension.since, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
-  assert.match(
-    platform.git('log', '-1', '--format=%B'),
-    /^Suspend canary\n\nrefunds: "1\.4" is slow/,
-  );
+  await t.test('a suspended ring keeps what it serves until it is resumed', async () => {
+    assert.equal((await pass()).status.state, 'converged');
+    const before = platform.read(file);
+    const reason = 'refunds: "1.4" is slow\n# looking';
+    const args = ['ring', 'suspend', 'canary', '--reason', reason, '--commit', '--json'];
+    const suspended = await runCli(platform.path, args);
+    assert.equal(suspended.code, 0, suspended.stderr);
+    const answer = JSON.parse(suspended.stdout);
+    assert.equal(answer.commit, platform.git('rev-parse', 'HEAD'));
+    assert.ok(platform.read(file).startsWith(before), 'comments and order stay');
+    assert.deepEqual(parse(platform.read(file)).suspended, answer.suspension);
+    assert.equal(answer.suspension.reason, reason);
+    assert.equal(answer.suspension.by, 'Ada Developer <ada@example.com>');
+    assert.match(answer.suspension.since, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+    const message = platform.git('log', '-1', '--format=%B');
+    assert.match(message, /^Suspend canary\n\nrefunds: "1\.4" is slow\n# looking$/);
 
-  platform.commit('Only the lock', {
-    'manifests/canary.lock.json': platform
-      .read('manifests/canary.lock.json')
-      .replace('"version": "0.3.0"', '"version": "0.3.1"'),
+    const lock = platform.read('manifests/canary.lock.json');
+    platform.commit('A lock that would not do', {
+      'manifests/canary.lock.json': lock.replace('"version": "1.0.0"', '"version": "1.0.1"'),
+    });
+    const { status } = await pass();
+    assert.equal(status.state, 'suspended');
+    assert.match(status.last_error?.message ?? '', /the ring is suspended: refunds/);
+    platform.git('revert', '--no-edit', 'HEAD');
+
+    const resumed = await runCli(platform.path, ['ring', 'resume', 'canary', '--commit']);
+    assert.match(resumed.stdout, /suspends canary no longer \(refunds/);
+    assert.equal(platform.read(file), before);
+    assert.equal(platform.git('status', '--porcelain'), '');
+    assert.equal((await pass()).status.state, 'converged');
   });
-  const held = await pass();
-  assert.equal(held.status.state, 'suspended');
-  assert.match(held.status.last_error?.message ?? '', /the ring is suspended: refunds/);
-  platform.git('revert', '--no-edit', 'HEAD');
 
-  const resumed = await runCli(platform.path, ['ring', 'resume', 'canary', '--commit']);
-  assert.match(resumed.stdout, /suspends canary no longer \(refunds/);
-  assert.equal(platform.read(file), before);
-  assert.equal(platform.git('status', '--porcelain'), '');
-  assert.equal((await pass()).status.state, 'converged');
-});
+  await t.test('a second suspension takes nobody’s reason away', async () => {
+    const options = { commit: false };
+    const first = await suspendRing(repository, 'edge', 'a migration', now, options);
+    assert.deepEqual(first.next, ['git commit -m "Suspend edge" -- manifests/edge.ring.yaml']);
+    const text = platform.read('manifests/edge.ring.yaml');
+    const again = await suspendRing(repository, 'edge', 'another', now, options);
+    assert.deepEqual([again.changed, again.suspension], [false, first.suspension]);
+    assert.equal(platform.read('manifests/edge.ring.yaml'), text);
+    assert.equal((await resumeRing(repository, 'edge', options)).changed, true);
+    assert.equal(platform.git('status', '--porcelain'), '');
+    const idle = await resumeRing(repository, 'edge', options);
+    assert.deepEqual([idle.changed, idle.next], [false, []]);
+  });
 
-test('a second suspension takes nobody’s reason away, a second resume says so', async (t) => {
-  const platform = createPlatform(t, { rings: ['edge', 'canary'] });
-  const repository = await findRepository(platform.path);
-  const options = { commit: false };
-  const first = await suspendRing(repository, 'edge', 'a migration', now, options);
-  assert.deepEqual(first.next, ['git commit -m "Suspend edge" -- manifests/edge.ring.yaml']);
-  const text = platform.read('manifests/edge.ring.yaml');
-  const again = await runCli(platform.path, ['ring', 'suspend', 'edge', '--reason', 'other']);
-  assert.equal(again.code, 0);
-  assert.match(
-    again.stdout,
-    /^edge is suspended already, since 2026-11-25T18:00:00Z, by .+ <.+>: a migration; nothing changed$/m,
-  );
-  assert.equal(platform.read('manifests/edge.ring.yaml'), text);
-  assert.equal((await resumeRing(repository, 'edge', options)).changed, true);
-  assert.equal(platform.git('status', '--porcelain'), '');
-  assert.equal((await resumeRing(repository, 'edge', options)).changed, false);
-  const idle = await runCli(platform.path, ['ring', 'resume', 'edge']);
-  assert.match(idle.stdout, /^edge is not suspended; nothing changed$/m);
-});
-
-test('suspend refuses an unknown ring, an empty reason, and edits that --commit would take along', async (t) => {
-  const platform = createPlatform(t, { rings: ['edge', 'canary'] });
-  const repository = await findRepository(platform.path);
-  const suspend = (ring: string, reason: string) =>
-    suspendRing(repository, ring, reason, now, { commit: true });
-  await assert.rejects(suspend('beta', 'x'), { code: 'unknown-ring' });
-  await assert.rejects(suspend('../edge', 'x'), { code: 'invalid-ring-name' });
-  await assert.rejects(suspend('edge', ' '), { code: 'empty-reason' });
-  platform.write({ 'manifests/edge.ring.yaml': '# Mine.\npromotesFrom: canary\n' });
-  await assert.rejects(suspend('edge', 'x'), { code: 'file-changed' });
-  assert.equal(platform.read('manifests/edge.ring.yaml'), '# Mine.\npromotesFrom: canary\n');
-  // What is wrong elsewhere stops nobody.
-  platform.write({ 'manifests/tenants.yaml': 'tenants: [' });
-  const done = await suspendRing(repository, 'canary', 'x', now, { commit: false });
-  assert.equal(done.changed, true);
+  await t.test('unknown rings, empty reasons and edits of others are refused', async () => {
+    const suspend = (ring: string, reason: string) =>
+      suspendRing(repository, ring, reason, now, { commit: true });
+    await assert.rejects(suspend('beta', 'x'), { code: 'unknown-ring' });
+    await assert.rejects(suspend('../edge', 'x'), { code: 'invalid-ring-name' });
+    await assert.rejects(suspend('edge', ' '), { code: 'empty-reason' });
+    platform.write({ 'manifests/edge.ring.yaml': '# Mine.\npromotesFrom: canary\n' });
+    await assert.rejects(suspend('edge', 'x'), { code: 'file-changed' });
+    assert.equal(platform.read('manifests/edge.ring.yaml'), '# Mine.\npromotesFrom: canary\n');
+    // What is wrong elsewhere stops nobody.
+    platform.write({ 'manifests/tenants.yaml': 'tenants: [' });
+    const done = await suspendRing(repository, 'canary', 'x', now, { commit: false });
+    assert.equal(done.changed, true);
+  });
 });
 
 test('a suspension goes in and out of every form of a ring’s file without another change', () => {

@@ -44,7 +44,6 @@ test('a request asks for approvals as the remote has them, and its commit is sig
     const { signal } = new AbortController();
     return requestPromotion(repository, wish, sources, openPackages, options, signal);
   };
-  await assert.rejects(ask(), { code: 'gates-closed' });
   const tag = 'approve/edge/orders@1.1.0/bob';
   const line = approvalLine({ ring: 'edge', alias: 'orders', ...entryOf(platform, 'canary') });
   execFileSync('git', ['tag', '-s', '-m', `Approve\n\n${line}`, tag], {
