@@ -79,7 +79,7 @@ function mergeRequest(value: unknown, display: string): MergeRequest {
   return {
     number,
     reference: `#${number}`,
-    url: html_url ?? '',
+    url: redactLine(html_url ?? ''),
     title: title ?? '',
     text: body ?? '',
     state: state === 'open' ? 'open' : merged_at ? 'merged' : 'closed',

@@ -1,4 +1,5 @@
 import { environmentFailed } from '../errors.ts';
+import { redactLine } from '../redaction.ts';
 import {
   askForge,
   type ForgeAccess,
@@ -19,6 +20,8 @@ interface GitlabRequest {
   readonly source_project_id?: number | null;
   readonly target_project_id?: number;
   readonly merge_user?: { readonly username?: string } | null;
+  /** Its name before GitLab 14.7. */
+  readonly merged_by?: { readonly username?: string } | null;
   readonly closed_by?: { readonly username?: string } | null;
 }
 
@@ -86,15 +89,16 @@ function mergeRequest(value: unknown, display: string): MergeRequest {
   ) {
     throw malformed(display);
   }
+  const by = (found.merge_user ?? found.merged_by ?? found.closed_by)?.username;
   return {
     number: iid,
     reference: `!${iid}`,
-    url: web_url ?? '',
+    url: redactLine(web_url ?? ''),
     title: title ?? '',
     text: description ?? '',
     state: states[state as keyof typeof states],
     target: target_branch,
-    by: found.merge_user?.username ?? found.closed_by?.username,
+    by: by === undefined ? undefined : redactLine(by),
   };
 }
 

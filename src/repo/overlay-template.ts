@@ -25,14 +25,14 @@ export function newOverlayFiles(
     [`${directory}/kustomization.yaml`]: `# kubectl apply -k ${directory}
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
-namespace: ${namespace}
+namespace: ${plain(namespace)}
 resources:
   - ../../base/per-ring
 components:
   - ../../components/shared-aliases
 labels:
   - pairs:
-      ringlock.dev/ring: ${ring}
+      ringlock.dev/ring: ${plain(ring)}
     includeTemplates: true
 configMapGenerator:
   - name: ring
@@ -46,4 +46,9 @@ ${follows}replicas:
     count: 1
 `,
   };
+}
+
+/** kustomize reads YAML 1.1, in which some names are no texts. */
+function plain(name: string): string {
+  return /^(true|false|null|yes|no|on|off|y|n)$/.test(name) ? JSON.stringify(name) : name;
 }

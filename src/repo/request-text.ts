@@ -47,7 +47,7 @@ const longestTitle = 250;
  * @param occasion while that is the same, the text stays as it is, whatever people make of it
  */
 export function markedText(text: string, occasion: string, key: string): string {
-  const cut = text.length > longestText ? `${text.slice(0, longestText)}\n\`\`\`\n…\n` : text;
+  const cut = text.length > longestText ? `${text.slice(0, longestText)}\n…` : text;
   return `${cut.trimEnd()}\n\n<!-- ringlock-promotion: ${key} ${hashOf(occasion)} -->\n`;
 }
 

@@ -20,7 +20,7 @@ export function removalObstacles(
     const count = sitting.length === 1 ? '1 tenant sits' : `${sitting.length} tenants sit`;
     found.push({
       problem: `${count} on it in ${tenantsFile}: ${sitting.join(', ')}`,
-      remedy: `ringlock ring assign ${sitting[0]} <ring> --reason "…"`,
+      remedy: `ringlock ring assign --from-ring ${name} <ring> --reason "…"`,
     });
   }
   for (const ring of rings) {

@@ -26,6 +26,9 @@ test('the overlay of a new ring is that of edge, with its own names', () => {
     assert.equal(readFileSync(join(top, path), 'utf8'), text, path);
   }
   const [other = ''] = Object.values(newOverlayFiles('edge', 'autocom-edge', 'staging'));
+  const [bare = ''] = Object.values(newOverlayFiles('on', 'no', 'main'));
+  assert.match(bare, /^namespace: "no"$/m);
+  assert.match(bare, /^ {6}ringlock\.dev\/ring: "on"$/m);
   assert.match(other, /^ {6}- RING_NAME=edge\n {6}- RING_BRANCH=staging\nreplicas:$/m);
 });
 
