@@ -117,6 +117,15 @@ test('a ring has three Deployments, in its namespace, under its name, on its bra
   }
 });
 
+test('rings that are not beside the shared layer differ in their names alone', () => {
+  const overlay = (name: string) => {
+    const folder = join(repositoryTop, 'overlays/rings', name);
+    assert.deepEqual(readdirSync(folder), ['kustomization.yaml']);
+    return readFileSync(join(folder, 'kustomization.yaml'), 'utf8').replaceAll(name, 'NAME');
+  };
+  assert.equal(overlay('canary'), overlay('edge'));
+});
+
 test('the shared layer is made once, and not by a ring', { skip }, () => {
   const deployments = (overlay: string) =>
     buildOverlay(overlay)
