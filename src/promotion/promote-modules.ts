@@ -16,7 +16,7 @@ import type { Promotion } from '../repo/promotion.ts';
 import { promotionMessage } from '../repo/promotion-message.ts';
 import type { Ring } from '../repo/ring.ts';
 import { decidePromotion, findWanted } from './decide-promotion.ts';
-import { type GatedPin, type GateSources, judgePins } from './judge-pins.ts';
+import { type GatedPin, type GateQuestion, type GateSources, judgePins } from './judge-pins.ts';
 
 /** What a person asks to promote, in the work tree. */
 export interface PromotionWish {
@@ -94,10 +94,7 @@ export async function proposePromotion(
     {
       ...{ ring: toRing, source: from.modules, pins: gatedPins(promotion) },
       historyOf: at?.target ?? 'HEAD',
-      approvedIn:
-        at === undefined ? await approvalRevisions(repository, toRing) : [at.target, at.source],
-      ...(at !== undefined && { approvalTags: at.approvalTags }),
-      authors: await authorHere(repository),
+      ...(await approvalPlaces(repository, toRing, at)),
     },
     sources,
   );
@@ -167,10 +164,23 @@ function requireReason(override: string | undefined): void {
   throw badInput('empty-reason', '--override is empty, expected why the gates are gone over');
 }
 
-/** Where commits that approve may be: here, and on the ring's branch as its remote has it. */
-async function approvalRevisions(repository: GitRepository, ring: Ring): Promise<string[]> {
-  const refs = await findDeployRefs(repository, [ring.branch]);
-  return ['HEAD', ...refs.map(({ oid }) => oid)];
+/**
+ * Where commits that approve may be (at the tips that are given; else here, and on the ring's branch as its
+ * remote has it), where tags may be, and who promotes.
+ */
+async function approvalPlaces(
+  repository: GitRepository,
+  { branch, gates }: Ring,
+  at: DeployTips | undefined,
+): Promise<Pick<GateQuestion, 'approvedIn' | 'approvalTags' | 'authors'>> {
+  if (gates.approvals === 0) return { approvedIn: [], authors: [] };
+  const authors = await authorHere(repository);
+  if (at !== undefined) {
+    const { target, source, approvalTags } = at;
+    return { approvedIn: [...new Set([target, source])], approvalTags, authors };
+  }
+  const refs = await findDeployRefs(repository, [branch]);
+  return { approvedIn: ['HEAD', ...refs.map(({ oid }) => oid)], authors };
 }
 
 /** The address that a commit made here would have; empty where git knows none. */

@@ -206,14 +206,15 @@ async function openJudge(
   from: Lock,
   sources: GateSources,
 ): Promise<Judge> {
-  const authors = await authorHere(repository);
+  const authors = ring.gates.approvals === 0 ? [] : await authorHere(repository);
   return (gates, pins) =>
     judgePins(
       repository,
       {
         ...{ ring: { ...ring, gates }, source: from.modules, approvalTags, authors },
         pins: pins.map(({ alias, entry }) => ({ kind: 'pin', alias, after: entry })),
-        ...{ historyOf: targetCommit, approvedIn: [targetCommit] },
+        // What the ring had before is no candidate.
+        ...{ historyOf: undefined, approvedIn: [targetCommit] },
       },
       sources,
     );
