@@ -139,10 +139,13 @@ async function requestOnce(
     const isSame = open !== undefined && readMarker(open.text)?.key === key;
     return { ...blank, state: isSame ? 'same' : open ? 'would-update' : 'would-open' };
   }
-  const made = await bringBranch(access, step, { tip, former, change, key });
-  const outcome = { ...blank, commit: made.commit, pushed: made.pushed };
+  const made = await makeBranch(access, step, { tip, former, change, key });
   const title = requestTitle(change.title);
   const text = markedText(await change.describe(made.base, made.commit), change.occasion, key);
+  const pushed = made.commit !== former;
+  // Last, so that what cannot be described leaves nothing behind.
+  if (pushed) await pushBranch(access.remote, branch, made.commit, former);
+  const outcome = { ...blank, commit: made.commit, pushed };
   const wanted = { branch, target, title, text };
   if (open !== undefined)
     return { ...outcome, ...(await bringUpToDate(access, open, wanted, signal)) };
@@ -163,23 +166,20 @@ interface Wanted {
   readonly key: string;
 }
 
-/** The step's branch with the change on it: as it is, or made anew on the target's tip. */
-async function bringBranch(
-  { remote }: RequestAccess,
+/** The commit for the step's branch: the one that is there, or one that is made on the target's tip. */
+async function makeBranch(
+  { remote: { repository } }: RequestAccess,
   { branch }: RequestStep,
   { tip, former, change, key }: Wanted,
-): Promise<{ readonly base: string; readonly commit: string; readonly pushed: boolean }> {
-  const { repository } = remote;
+): Promise<{ readonly base: string; readonly commit: string }> {
   if (former !== undefined) {
     const found = await branchState(repository, tip, former, change);
-    if (found.state === 'current') return { base: found.base, commit: former, pushed: false };
+    if (found.state === 'current') return { base: found.base, commit: former };
     if (found.state === 'foreign') throw foreignBranch(branch, found.foreign ?? former);
   }
   const message = await withTrailer(repository, change.message, key);
   const { path, text } = change;
-  const commit = await commitFile(repository, { parent: tip, path, text, message });
-  await pushBranch(remote, branch, commit, former);
-  return { base: tip, commit, pushed: true };
+  return { base: tip, commit: await commitFile(repository, { parent: tip, path, text, message }) };
 }
 
 /** What people wrote into the request stays, until there is something new to say. */

@@ -1,3 +1,4 @@
+import { RinglockError } from '../errors.ts';
 import { compareCommits } from '../git/compare-modules.ts';
 import type { GitRepository } from '../git/git-command.ts';
 import {
@@ -105,17 +106,40 @@ function changeOf(
       ...[title, platform?.from, reason, override],
     ].join('\n'),
     describe: async (base, commit) => {
-      const { modules, platforms } = await compare(base, commit);
+      const compared = await compareIfHere(() => compare(base, commit));
       const why = proposal.overridden.length === 0 ? undefined : override;
       return [
         ...(reason === undefined ? [] : [`Reason: ${code(reason)}`, '']),
         ...(why === undefined ? [] : [`**Closed gates are gone over**: ${code(why)}`, '']),
-        differenceMarkdown(`${code(from)} → ${code(to)}`, modules).trimEnd(),
-        ...platforms.map((each) => `\n- platform ${code(`${each.from} → ${each.to}`)}`),
+        ...(compared === undefined
+          ? versionsMarkdown(`${code(from)} → ${code(to)}`, changes)
+          : [differenceMarkdown(`${code(from)} → ${code(to)}`, compared.modules).trimEnd()]),
+        ...(platform ? [`\n- platform ${code(`${platform.from} → ${platform.to}`)}`] : []),
         ...gatesMarkdown(proposal),
       ].join('\n');
     },
   };
+}
+
+/** Undefined where the clone is too shallow to have what the target ran so far. */
+async function compareIfHere<T>(compare: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await compare();
+  } catch (error) {
+    if (error instanceof RinglockError && error.code === 'tree-missing') return undefined;
+    throw error;
+  }
+}
+
+function versionsMarkdown(title: string, changes: ProposedPromotion['changes']): string[] {
+  return [
+    ...[`### ${title}`, ''],
+    ...changes.map(
+      ({ alias, before, after }) =>
+        `- ${code(alias)} ${code(before?.version ?? 'new')} → ${code(after.version)}`,
+    ),
+    ...['', 'What changes in them is not said: it was asked for from a shallow clone.'],
+  ];
 }
 
 function gatesMarkdown({ judgements }: ProposedPromotion): string[] {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { findRepository } from '../../src/git/git-command.ts';
+import { requestPromotion } from '../../src/promotion/request-promotion.ts';
 import { requestedExitCode, requestTrain } from '../../src/promotion/request-train.ts';
 import { openPackages } from '../../src/source/registry/registry-packages.ts';
 import { runCli } from '../support/cli.ts';
@@ -158,4 +159,29 @@ test('what has passed its gates is asked for by itself, one request a module', a
   assert.equal(shown.code, 0, shown.stderr);
   assert.match(shown.stdout, /^canary → edge: alpha@1\.1\.0: open already, and the same: #1 /m);
   assert.match(shown.stdout, /^canary → edge: gamma@1\.1\.0: opened #3 /m);
+
+  // A pipeline's clone does not have what the target runs so far.
+  const shallow = temporaryDirectory(t, 'shallow');
+  const from = ['clone', '-q', '--depth=1', `file://${bare.path}`, shallow];
+  execFileSync('git', from, { env: gitEnvironment });
+  const { outcome } = await requestPromotion(
+    await findRepository(shallow),
+    {
+      ...{ from: 'canary', to: 'edge', modules: undefined, reason: undefined, override: undefined },
+      ...{ withDependencies: false, allowDowngrade: false, movePlatform: false },
+    },
+    sourcesOf({ environment }),
+    openPackages,
+    { remote: 'origin', again: false, dryRun: false },
+    new AbortController().signal,
+  );
+  assert.deepEqual(
+    [outcome.state, outcome.branch],
+    ['opened', 'ringlock/promote/canary/edge/_all'],
+  );
+  const all = forge.requests.at(-1)?.text ?? '';
+  assert.match(
+    all,
+    /- `alpha` `1\.0\.0` → `1\.1\.0`\n- `gamma` `1\.0\.0` → `1\.1\.0`\n\nWhat changes/,
+  );
 });
