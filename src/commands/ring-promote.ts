@@ -5,8 +5,15 @@ import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { type WrittenPins, writePins } from '../git/write-pins.ts';
 import { openGateSources } from '../promotion/gate-sources.ts';
 import type { GateSources } from '../promotion/judge-pins.ts';
-import { type ProposedPromotion, proposePromotion } from '../promotion/promote-modules.ts';
+import type { RequestOutcome } from '../promotion/merge-request.ts';
+import {
+  type PromotionWish,
+  type ProposedPromotion,
+  proposePromotion,
+} from '../promotion/promote-modules.ts';
 import { runTrain, type TrainPromotion, type TrainReport } from '../promotion/promotion-train.ts';
+import { outcomeWords, requestAnswer, requestPromotion } from '../promotion/request-promotion.ts';
+import { type RequestedUnit, requestedExitCode, requestTrain } from '../promotion/request-train.ts';
 import { gateLines } from '../repo/pin-judgement.ts';
 import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
@@ -29,6 +36,10 @@ export class RingPromoteCommand extends BaseCommand {
 
       Promoting what the target pins already changes nothing and says so.
 
+      With \`--merge-request\` it is decided on the tip of the target's branch at the remote, and asked for
+      there: one open request for a step, brought up to date when a newer version passes. The work tree
+      is not touched. With \`--auto\` too, each module that passed its gates gets a request of its own.
+
       \`--auto\` is for a scheduler: along every chain of rings (or the one that \`--from\` and
       \`--to\` name) it promotes what has passed its gates, on the deploy branches as their remote has
       them, one commit for each module or for those that can only run together. A version that failed,
@@ -38,13 +49,18 @@ export class RingPromoteCommand extends BaseCommand {
 
       Environment: DATABASE_URL (the audit, for soak and health), RINGLOCK_ALLOWED_SIGNERS_FILE,
       RINGLOCK_GPG_KEYS and RINGLOCK_REVOKED_KEYS_FILE (keys of approvers), RINGLOCK_CA_FILE,
-      HTTPS_PROXY, HTTP_PROXY, NO_PROXY (for checks).
+      HTTPS_PROXY, HTTP_PROXY, NO_PROXY (for checks and forges), RINGLOCK_REQUEST_TOKEN and
+      RINGLOCK_REQUEST_URL (the forge).
     `,
     examples: [
       ['After a day in canary', '$0 ring promote orders --from canary --to edge --commit'],
       [
         'What needs each other, together',
         '$0 ring promote orders --with-dependencies --from canary --to edge',
+      ],
+      [
+        'Where the branch is protected',
+        '$0 ring promote orders --from canary --to edge --merge-request',
       ],
       ['Every quarter of an hour, in a pipeline', '$0 ring promote --auto --push'],
       ['Only see whether all would go', '$0 ring promote --all --from canary --to edge --dry-run'],
@@ -80,6 +96,15 @@ export class RingPromoteCommand extends BaseCommand {
   });
   push = Option.Boolean('--push', false, { description: 'With --auto: commit and push it.' });
   dryRun = Option.Boolean('--dry-run', false, { description: 'Decide, and write nothing.' });
+  mergeRequest = Option.Boolean('--merge-request', false, {
+    description: 'Ask for it: push a branch, and open a merge request or bring it up to date.',
+  });
+  remote = Option.String('--remote', 'origin', {
+    description: 'With --merge-request: the remote that has the deploy branch (origin).',
+  });
+  again = Option.Boolean('--again', false, {
+    description: 'With --merge-request: also for versions whose request a person has ended.',
+  });
   databaseUrl = Option.String('--database-url', { description: 'The audit database.' });
   allowedSigners = Option.String('--allowed-signers', {
     description: 'SSH keys of approvers, as ssh-keygen has them.',
@@ -94,21 +119,35 @@ export class RingPromoteCommand extends BaseCommand {
     const repository = await findRepository(this.cwd);
     const sources = await this.#sources(repository);
     const { withDependencies, allowDowngrade, reason, override } = this;
+    const wish: PromotionWish = {
+      ...{ from, to, withDependencies, allowDowngrade, reason, override },
+      modules: this.all ? undefined : this.modules,
+      movePlatform: this.platform,
+    };
+    if (this.mergeRequest) return this.#request(repository, wish, sources);
     const proposal = await this.progress('deciding', () =>
-      proposePromotion(
-        repository,
-        {
-          ...{ from, to, withDependencies, allowDowngrade, reason, override },
-          modules: this.all ? undefined : this.modules,
-          movePlatform: this.platform,
-        },
-        sources,
-        openPackages,
-      ),
+      proposePromotion(repository, wish, sources, openPackages),
     );
     const isChange = proposal.changes.length > 0 || proposal.platform !== undefined;
     const written = isChange && !this.dryRun ? await this.#write(repository, proposal) : undefined;
     this.#report(proposal, { from, to, isChange, written });
+    return 0;
+  }
+
+  async #request(
+    repository: GitRepository,
+    wish: PromotionWish,
+    sources: GateSources,
+  ): Promise<number> {
+    const { remote, again, dryRun } = this;
+    const options = { remote, again, dryRun };
+    const { signal } = new AbortController();
+    const { proposal, outcome } = await this.progress('asking for it', () =>
+      requestPromotion(repository, wish, sources, openPackages, options, signal),
+    );
+    const isChange = proposal.changes.length > 0 || proposal.platform !== undefined;
+    this.#report(proposal, { ...wish, isChange, written: undefined, outcome });
+    this.say(outcomeWords(outcome));
     return 0;
   }
 
@@ -122,24 +161,51 @@ export class RingPromoteCommand extends BaseCommand {
     this.#refuseWithAuto();
     const repository = await findRepository(this.cwd);
     const sources = await this.#sources(repository);
+    const options = {
+      ...{ from: this.from, to: this.to, openPackages },
+      sources: () => ({ ...sources, now: new Date() }),
+    };
+    if (this.mergeRequest) return this.#requestTrain(repository, options);
     const report = await this.progress('deciding', () =>
-      runTrain(repository, {
-        ...{ from: this.from, to: this.to, push: this.push && !this.dryRun, openPackages },
-        sources: () => ({ ...sources, now: new Date() }),
-      }),
+      runTrain(repository, { ...options, push: this.push && !this.dryRun }),
     );
     this.answer(trainAnswer(report));
     for (const promotion of report.promoted) this.#sayPromoted(promotion);
-    for (const { from, to, waiting, barred } of report.stops) {
+    this.#sayStops(report);
+    if (report.promoted.length === 0) this.say('nothing to promote');
+    else if (!report.pushed) this.say('Nothing was committed. Next: the same with --push');
+    const gates = report.stops.flatMap(({ waiting }) => waiting.flatMap((one) => one.gates));
+    return gates.some(({ state }) => state === 'unjudged') ? 3 : 0;
+  }
+
+  async #requestTrain(
+    repository: GitRepository,
+    options: Parameters<typeof requestTrain>[1],
+  ): Promise<number> {
+    const { remote, again, dryRun } = this;
+    const { signal } = new AbortController();
+    const train = await this.progress('asking for it', () =>
+      requestTrain(repository, options, { remote, again, dryRun }, signal),
+    );
+    this.answer({ ...trainAnswer(train.report), requests: train.units.map(unitAnswer) });
+    for (const { from, to, modules, requested, refusal } of train.units) {
+      const words = requested
+        ? outcomeWords(requested.outcome)
+        : `not asked for: ${refusal?.message}`;
+      this.say(`${from} → ${to}: ${modules.join(', ')}: ${words}`);
+    }
+    this.#sayStops(train.report);
+    if (train.units.length === 0) this.say('nothing to promote');
+    return requestedExitCode(train);
+  }
+
+  #sayStops({ stops }: TrainReport): void {
+    for (const { from, to, waiting, barred } of stops) {
       for (const line of gateLines(waiting)) this.say(`${from} → ${to}: ${line}`);
       for (const { alias, version, reason } of barred) {
         this.say(`${from} → ${to}: ${alias} ${version} does not go: ${reason}`);
       }
     }
-    if (report.promoted.length === 0) this.say('nothing to promote');
-    else if (!report.pushed) this.say('Nothing was committed. Next: the same with --push');
-    const gates = report.stops.flatMap(({ waiting }) => waiting.flatMap((one) => one.gates));
-    return gates.some(({ state }) => state === 'unjudged') ? 3 : 0;
   }
 
   #sayPromoted({ from, to, branch, commit, promotion }: TrainPromotion): void {
@@ -158,6 +224,7 @@ export class RingPromoteCommand extends BaseCommand {
       ...{ '--with-dependencies': withDependencies, '--allow-downgrade': allowDowngrade },
       ...{ '--override': override !== undefined, '--reason': this.reason !== undefined },
       [modules.join(' ')]: modules.length > 0,
+      '--push with --merge-request': this.push && this.mergeRequest,
     }).flatMap(([name, isGiven]) => (isGiven ? [name] : []));
     if (given.length === 0) return;
     throw badInput('not-with-auto', `${given.join(', ')} is given with --auto`, {
@@ -166,7 +233,8 @@ export class RingPromoteCommand extends BaseCommand {
   }
 
   #rings(): { from: string; to: string } {
-    const { from, to, modules, all, platform, override, commit, dryRun, push } = this;
+    const { from, to, modules, all, platform, override, push } = this;
+    const { commit, dryRun, mergeRequest, again } = this;
     if (from === undefined || to === undefined) {
       throw badInput('rings-not-given', 'which rings are meant was not given', {
         hint: 'Give --from RING and --to RING.',
@@ -185,7 +253,13 @@ export class RingPromoteCommand extends BaseCommand {
         hint: 'Give --commit, then git push.',
       });
     }
-    if (override !== undefined && !commit && !dryRun) {
+    if (mergeRequest && commit) {
+      throw badInput('commit-and-request', '--commit and --merge-request are given, expected one');
+    }
+    if (again && !mergeRequest) {
+      throw badInput('again-without-request', '--again is given without --merge-request');
+    }
+    if (override !== undefined && !commit && !mergeRequest && !dryRun) {
       throw badInput('override-without-commit', '--override is given without --commit', {
         hint: 'The reason belongs into the commit that goes over the gates: give --commit too.',
       });
@@ -207,10 +281,12 @@ export class RingPromoteCommand extends BaseCommand {
       readonly to: string;
       readonly isChange: boolean;
       readonly written: WrittenPins | undefined;
+      /** Of a merge request. */
+      readonly outcome?: RequestOutcome;
     },
   ): void {
     const { changes, skipped, platform, file, judgements, overridden, migrations } = proposal;
-    const { from, to, isChange, written } = done;
+    const { from, to, isChange, written, outcome } = done;
     const [only] = this.modules.length === 1 ? changes : [];
     this.answer({
       // Of one module that was named, as this was before there could be several.
@@ -227,21 +303,26 @@ export class RingPromoteCommand extends BaseCommand {
       platform: platform ?? null,
       ...{ skipped, gates: judgements, overridden: overridden.map(({ alias }) => alias) },
       message: isChange ? proposal.message : null,
-      ...{ commit: written?.commit ?? null, next: isChange ? this.#next(proposal, written) : null },
+      ...{
+        commit: written?.commit ?? null,
+        next: isChange && outcome === undefined ? this.#next(proposal, written) : null,
+      },
+      ...(outcome !== undefined && { request: requestAnswer(outcome) }),
     });
     for (const { alias, reason } of skipped) this.say(`${alias} stays: ${reason}`);
     if (!isChange) {
-      this.#sayUnchanged(to, proposal);
+      if (outcome === undefined) this.#sayUnchanged(to, proposal);
       return;
     }
-    const notWritten = written === undefined ? ', not written' : '';
+    const notWritten = outcome !== undefined ? ', not merged' : written ? '' : ', not written';
+    const where = outcome === undefined ? file : `${file} of ${outcome.target}`;
     for (const { alias, before, after } of changes) {
       const was = before === undefined ? 'new there' : `was ${before.version}`;
-      this.say(`${file}: ${alias} ${after.version} (${was})${notWritten}`);
+      this.say(`${where}: ${alias} ${after.version} (${was})${notWritten}`);
       for (const name of migrations.get(alias) ?? []) this.say(`  migration ${name}`);
     }
     if (platform !== undefined) {
-      this.say(`${file}: platform ${platform.to} (was ${platform.from})${notWritten}`);
+      this.say(`${where}: platform ${platform.to} (was ${platform.from})${notWritten}`);
     }
     const gated = judgements.filter(({ gates, is_return }) => gates.length > 0 || is_return);
     for (const line of gateLines(gated)) this.say(`  ${line}`);
@@ -259,6 +340,12 @@ export class RingPromoteCommand extends BaseCommand {
     const names = unchanged.map(({ alias, version }) => `${alias} ${version}`).join(', ');
     this.say(`${to} has ${names || 'all of it'} already; nothing changed`);
   }
+}
+
+function unitAnswer({ from, to, modules, requested, refusal }: RequestedUnit) {
+  const { code, message } = refusal ?? {};
+  const request = requested ? requestAnswer(requested.outcome) : null;
+  return { from, to, modules, request, refusal: refusal ? { code, message } : null };
 }
 
 function trainAnswer({ promoted, stops, pushed, attempts }: TrainReport) {

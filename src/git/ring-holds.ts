@@ -4,7 +4,8 @@ import { parseLock } from '../repo/lock.ts';
 import { ringFile } from '../repo/names.ts';
 import { withHold, withoutHold } from '../repo/ring.ts';
 import { writeFileAtomically } from '../store/atomic-file.ts';
-import { type GitRepository, tryGit } from './git-command.ts';
+import { committerName } from './committer-name.ts';
+import type { GitRepository } from './git-command.ts';
 import { requireRing } from './manifest-files.ts';
 import type { PlatformSnapshot } from './platform-snapshot.ts';
 import { findModule, unknownModule } from './ring-selection.ts';
@@ -72,15 +73,4 @@ export async function unholdModule(
 
 function write({ topLevel }: GitRepository, ring: string, text: string): Promise<void> {
   return writeFileAtomically(join(topLevel, ringFile(ring)), text);
-}
-
-/** `Name <email>` as git would write it into a commit, where it can. */
-async function committerName({ topLevel }: GitRepository): Promise<string | undefined> {
-  const { status, stdout } = await tryGit(topLevel, ['var', 'GIT_COMMITTER_IDENT']);
-  return status === 0
-    ? stdout
-        .toString()
-        .trim()
-        .replace(/ \d+ [+-]\d{4}$/, '')
-    : undefined;
 }

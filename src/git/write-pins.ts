@@ -1,4 +1,5 @@
 import { refused } from '../errors.ts';
+import { commitCommand, commitFiles, refuseEdited } from './commit-files.ts';
 import { type GitRepository, runGit, tryGit } from './git-command.ts';
 import { writeManifestFile } from './manifest-files.ts';
 import type { PinPlan } from './pin-modules.ts';
@@ -27,7 +28,6 @@ export async function writePins(
   message: string,
   options: { readonly commit: boolean },
 ): Promise<WrittenPins> {
-  const { topLevel } = repository;
   const paths = [...plan.files.keys()];
   if (options.commit) await refuseEdited(repository, paths);
   await makeTags(repository, plan.tags);
@@ -37,13 +37,9 @@ export async function writePins(
   }
   const pushed = [...plan.tags.keys()].map((name) => `git push origin ${name}`);
   if (!options.commit) {
-    const subject = JSON.stringify(message.split('\n', 1)[0]);
-    const next = [`git commit -m ${subject} -- ${paths.join(' ')}`, ...pushed];
-    return { message, commit: undefined, next };
+    return { message, commit: undefined, next: [commitCommand(message, paths), ...pushed] };
   }
-  // By --only: what else is staged stays staged.
-  await runGit(topLevel, ['commit', '-q', '-F', '-', '--only', '--', ...paths], { input: message });
-  const commit = await runGit(topLevel, ['rev-parse', 'HEAD']);
+  const commit = await commitFiles(repository, paths, message);
   return { message, commit, next: [...pushed, 'git push'] };
 }
 
@@ -71,22 +67,5 @@ function tagExists(name: string, there: string, commit: string) {
       hint: `A tag never moves by itself: see which is right (git show ${name}), and delete it if it is the wrong one.`,
       details: { tag: name, existing: there, expected: commit },
     },
-  );
-}
-
-async function refuseEdited({ topLevel }: GitRepository, paths: readonly string[]): Promise<void> {
-  const { status, stdout } = await tryGit(topLevel, [
-    'diff',
-    '--name-only',
-    'HEAD',
-    '--',
-    ...paths,
-  ]);
-  const edited = stdout.toString().split('\n').filter(Boolean);
-  if (status !== 0 || edited.length === 0) return;
-  throw refused(
-    'file-changed',
-    `${edited.join(', ')} has changes that are not committed, --commit would take them along`,
-    { hint: 'Commit or restore them first, or leave --commit out.' },
   );
 }

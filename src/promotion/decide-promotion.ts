@@ -72,12 +72,14 @@ export async function decidePromotion(
  * The source's entries that are named: `orders`, its directory, or `orders@1.0.1` for a version that the
  * source had before.
  *
+ * @param revision whose history says what the source had; undefined: HEAD
  * @throws RinglockError `unknown-module`, `unknown-version`, `named-twice`
  */
 export async function findWanted(
   repository: GitRepository,
   from: Lock,
   names: readonly string[],
+  revision?: string,
 ): Promise<Map<string, LockEntry>> {
   const wanted = new Map<string, LockEntry>();
   for (const name of names) {
@@ -85,13 +87,14 @@ export async function findWanted(
     const alias = aliasIn(from, module);
     if (wanted.has(alias)) throw badInput('named-twice', `${alias} is given twice`);
     const entry =
-      version === undefined ? undefined : await entryOf(repository, from, alias, version);
+      version === undefined ? undefined : await entryOf(repository, from, alias, version, revision);
     wanted.set(alias, entry ?? requireEntry(from, alias));
   }
   return wanted;
 }
 
-function aliasIn({ modules }: Lock, name: string): string {
+/** The alias of a module that is named by alias or directory; a name that fits none stays. */
+export function aliasIn({ modules }: Lock, name: string): string {
   if (modules.has(name)) return name;
   const isNamed = ({ directory }: LockEntry) =>
     directory === name || directory?.split('/').at(-1) === name;
@@ -103,10 +106,13 @@ async function entryOf(
   from: Lock,
   alias: string,
   version: string,
+  revision: string | undefined,
 ): Promise<LockEntry> {
   const present = from.modules.get(alias);
   if (present?.version === version) return present;
-  const history = (await readLockHistory(repository, from.ring, [alias])).get(alias) ?? [];
+  const options = revision === undefined ? {} : { revision };
+  const histories = await readLockHistory(repository, from.ring, [alias], options);
+  const history = histories.get(alias) ?? [];
   const found = history.findLast((entry) => entry?.version === version);
   if (found !== undefined) return found;
   const had = [...new Set([...history, present].flatMap((entry) => entry?.version ?? []))];

@@ -39,8 +39,8 @@ export interface GateQuestion {
   /** What the ring that it promotes from pins now; undefined where it promotes from none. */
   readonly source: ReadonlyMap<string, LockEntry> | undefined;
   readonly pins: readonly GatedPin[];
-  /** The revision whose history says what the ring had before. */
-  readonly historyOf: string;
+  /** The revision whose history says what the ring had before; undefined: a return is not looked for. */
+  readonly historyOf: string | undefined;
   /** Revisions whose history may have commits that approve. */
   readonly approvedIn: readonly string[];
   /** Where the tags that approve stand; default `refs/tags`. */
@@ -63,7 +63,8 @@ export async function judgePins(
   const { ring, pins, historyOf } = question;
   const aliases = pins.flatMap((pin) => (pin.kind === 'platform' ? [] : [pin.alias]));
   // Where nothing is asked, nothing has to be known.
-  const history = hasGates(ring.gates)
+  const isAsked = hasGates(ring.gates) && historyOf !== undefined;
+  const history = isAsked
     ? await readLockHistory(repository, ring.name, aliases, { revision: historyOf })
     : new Map<string, PinHistory>();
   const had = (pin: GatedPin) =>

@@ -2,7 +2,12 @@ import { badInput, RinglockError } from '../errors.ts';
 import { comparePins } from '../git/compare-modules.ts';
 import { findDeployRefs } from '../git/deploy-branch.ts';
 import { type GitRepository, tryGit } from '../git/git-command.ts';
-import { readManifestFiles, requireLock, requireRing } from '../git/manifest-files.ts';
+import {
+  readManifestFiles,
+  readManifestFilesAt,
+  requireLock,
+  requireRing,
+} from '../git/manifest-files.ts';
 import type { OpenPackages, PackageSource } from '../git/package-source.ts';
 import type { LockEntry } from '../repo/lock.ts';
 import { lockFile } from '../repo/names.ts';
@@ -11,7 +16,7 @@ import type { Promotion } from '../repo/promotion.ts';
 import { promotionMessage } from '../repo/promotion-message.ts';
 import type { Ring } from '../repo/ring.ts';
 import { decidePromotion, findWanted } from './decide-promotion.ts';
-import { type GatedPin, type GateSources, judgePins } from './judge-pins.ts';
+import { type GatedPin, type GateQuestion, type GateSources, judgePins } from './judge-pins.ts';
 
 /** What a person asks to promote, in the work tree. */
 export interface PromotionWish {
@@ -41,9 +46,19 @@ export interface ProposedPromotion extends Promotion {
   readonly message: string;
 }
 
+/** Where deploy branches of a remote are. */
+export interface DeployTips {
+  readonly target: string;
+  /** The same commit where both rings deploy from one branch. */
+  readonly source: string;
+  /** Where the remote's tags that approve were fetched to. */
+  readonly approvalTags: string;
+}
+
 /**
- * Decides a promotion in the work tree, and asks the gates of the target.
+ * Decides a promotion, and asks the gates of the target.
  *
+ * @param at commits whose files and history count; undefined: the work tree, and HEAD
  * @throws RinglockError `unknown-ring`, `no-lock`, what decidePromotion() and refuseClosedGates() throw
  */
 export async function proposePromotion(
@@ -51,15 +66,25 @@ export async function proposePromotion(
   wish: PromotionWish,
   sources: GateSources,
   openPackages: OpenPackages,
+  at?: DeployTips,
 ): Promise<ProposedPromotion> {
-  const files = await readManifestFiles(repository);
+  const files =
+    at === undefined
+      ? await readManifestFiles(repository)
+      : await readManifestFilesAt(repository, at.target);
+  const sourceFiles =
+    at === undefined || at.source === at.target
+      ? files
+      : await readManifestFilesAt(repository, at.source);
   requireRing(files, wish.from);
   const toRing = requireRing(files, wish.to);
-  const from = requireLock(files, wish.from).lock;
+  const from = requireLock(sourceFiles, wish.from).lock;
   const { lock: to, text: toText } = requireLock(files, wish.to);
   const packages = openPackages({ settings: files.settings }, repository);
   const wanted =
-    wish.modules === undefined ? undefined : await findWanted(repository, from, wish.modules);
+    wish.modules === undefined
+      ? undefined
+      : await findWanted(repository, from, wish.modules, at?.source);
   const promotion = await decidePromotion(
     { ...wish, ...{ from, to, toText, toRing, wanted } },
     { repository, maxFiles: files.settings.maxFiles, packages },
@@ -67,9 +92,9 @@ export async function proposePromotion(
   const judgements = await judgePins(
     repository,
     {
-      ...{ ring: toRing, source: from.modules, pins: gatedPins(promotion), historyOf: 'HEAD' },
-      approvedIn: await approvalRevisions(repository, toRing),
-      authors: await authorHere(repository),
+      ...{ ring: toRing, source: from.modules, pins: gatedPins(promotion) },
+      historyOf: at?.target ?? 'HEAD',
+      ...(await approvalPlaces(repository, toRing, at)),
     },
     sources,
   );
@@ -139,10 +164,23 @@ function requireReason(override: string | undefined): void {
   throw badInput('empty-reason', '--override is empty, expected why the gates are gone over');
 }
 
-/** Where commits that approve may be: here, and on the ring's branch as its remote has it. */
-async function approvalRevisions(repository: GitRepository, ring: Ring): Promise<string[]> {
-  const refs = await findDeployRefs(repository, [ring.branch]);
-  return ['HEAD', ...refs.map(({ oid }) => oid)];
+/**
+ * Where commits that approve may be (at the tips that are given; else here, and on the ring's branch as its
+ * remote has it), where tags may be, and who promotes.
+ */
+async function approvalPlaces(
+  repository: GitRepository,
+  { branch, gates }: Ring,
+  at: DeployTips | undefined,
+): Promise<Pick<GateQuestion, 'approvedIn' | 'approvalTags' | 'authors'>> {
+  if (gates.approvals === 0) return { approvedIn: [], authors: [] };
+  const authors = await authorHere(repository);
+  if (at !== undefined) {
+    const { target, source, approvalTags } = at;
+    return { approvedIn: [...new Set([target, source])], approvalTags, authors };
+  }
+  const refs = await findDeployRefs(repository, [branch]);
+  return { approvedIn: ['HEAD', ...refs.map(({ oid }) => oid)], authors };
 }
 
 /** The address that a commit made here would have; empty where git knows none. */

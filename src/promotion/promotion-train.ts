@@ -11,6 +11,7 @@ import type { OpenPackages } from '../git/package-source.ts';
 import { defaultRemote, fetchBranches, pushCommit } from '../git/push-commit.ts';
 import { lockFile } from '../repo/names.ts';
 import { promotionOrder, type Ring } from '../repo/ring.ts';
+import { remoteTags } from './approvals.ts';
 import type { GateSources } from './judge-pins.ts';
 import { decideStop, type StopDecision, type TrainStop, type TrainUnit } from './train-stop.ts';
 
@@ -48,9 +49,6 @@ export interface TrainReport {
   /** How often it was decided: more than once when a push raced. */
   readonly attempts: number;
 }
-
-/** Where approvals of the remote are kept: what was deleted there does not count here. */
-const approvalRefs = 'refs/ringlock/remote-tags';
 
 /**
  * Promotes what has passed its gates along every chain of rings, on the deploy branches as their remote has
@@ -101,7 +99,7 @@ interface Tip {
 async function fetchTips(repository: GitRepository, remote: string): Promise<Tip[]> {
   const { rings } = await readManifestFiles(repository);
   const branches = [...new Set([...rings.values()].map(({ branch }) => branch))].sort();
-  const tags = { folder: 'approve', into: `${approvalRefs}/approve` };
+  const tags = { folder: 'approve', into: `${remoteTags}/approve` };
   await fetchBranches(repository, remote, branches, tags);
   const tips: Tip[] = [];
   for (const branch of branches) {
@@ -122,7 +120,7 @@ async function decideAll(
   for (const stop of findStops(tips, options)) {
     const decided = await decideStop(
       repository,
-      { ...stop, approvalTags: approvalRefs },
+      { ...stop, approvalTags: remoteTags },
       options.sources(),
       options.openPackages,
     );

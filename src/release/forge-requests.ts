@@ -13,7 +13,7 @@ export interface ForgeAccess {
 }
 
 export interface ForgeRequest {
-  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   readonly url: URL;
   /** Sent as JSON. */
   readonly body?: unknown;

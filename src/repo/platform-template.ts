@@ -57,7 +57,8 @@ function ringText(
   return `${schemaLine('ring')}branch: ${JSON.stringify(branch)}\n\n${lane}${tenants}`;
 }
 
-function schemaLine(name: string): string {
+/** The line by which editors find the schema of a committed file. */
+export function schemaLine(name: string): string {
   return `# yaml-language-server: $schema=./schema/${name}.schema.json\n`;
 }
 

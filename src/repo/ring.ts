@@ -3,7 +3,7 @@ import { type Gates, type GatesYaml, parseGates } from './gates.ts';
 import { ringFile } from './names.ts';
 import { invalidValue, parseYamlFile } from './source-text.ts';
 import { ringValidator } from './validators.ts';
-import { withYamlValue, yamlStyle } from './yaml-edit.ts';
+import { withoutYamlValue, withYamlValue, yamlStyle } from './yaml-edit.ts';
 
 export interface Hold {
   readonly version: string;
@@ -97,6 +97,16 @@ export function withoutHold(file: RingFile, alias: string): string {
   const holds = document.get('holds');
   if (isMap(holds) && holds.items.length === 0) document.delete('holds');
   return document.toString(yamlStyle);
+}
+
+/** The file's text with the ring suspended; comments and order stay. */
+export function withSuspension({ text }: RingFile, suspension: Suspension): string {
+  return withYamlValue(text, ['suspended'], suspension);
+}
+
+/** The file's text with the ring at work again; comments and order stay. */
+export function withoutSuspension({ text }: RingFile): string {
+  return withoutYamlValue(text, ['suspended']);
 }
 
 /** Rings from the one that tracks `modules/` along `promotesFrom`, then alphabetically. */

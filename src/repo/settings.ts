@@ -8,6 +8,7 @@ import {
   registrySettings,
   releaseSettings,
 } from './registry-settings.ts';
+import { type RequestSettings, type RequestYaml, requestSettings } from './request-settings.ts';
 import { type RouteSettings, type RoutesYaml, routeSettings } from './route-settings.ts';
 import { parseYamlFile } from './source-text.ts';
 import { settingsValidator } from './validators.ts';
@@ -28,6 +29,8 @@ export interface Settings {
   readonly registries: readonly RegistrySettings[];
   /** Where release entries are made. */
   readonly releases: readonly ReleaseSettings[];
+  /** Where promotions are asked for; undefined: at the forge whose pipeline it is. */
+  readonly mergeRequests: RequestSettings | undefined;
   /** By alias: where a module is mirrored whose module.json does not say so, or says something else. */
   readonly mirrors: ReadonlyMap<string, string>;
   /** How requests for hostnames reach the rings. */
@@ -103,6 +106,7 @@ export const defaultSettings: Settings = {
   handlers: { timeoutMs: 60_000, outputBytes: 64 * 1024 },
   registries: [],
   releases: [],
+  mergeRequests: undefined,
   mirrors: new Map(),
   routes: routeSettings(),
 };
@@ -124,6 +128,7 @@ export function parseSettings(text: string, file = settingsFile): Settings {
     },
     registries: (yaml.registries ?? []).map(registrySettings),
     releases: (yaml.releases ?? []).map(releaseSettings),
+    mergeRequests: yaml.mergeRequests && requestSettings(yaml.mergeRequests),
     mirrors: new Map(Object.entries(yaml.mirrors ?? {})),
     routes: routeSettings(yaml.routes),
   };
@@ -150,6 +155,7 @@ interface SettingsYaml {
   readonly handlers?: { readonly timeout?: string; readonly outputBytes?: number };
   readonly registries?: readonly RegistryYaml[];
   readonly releases?: readonly ReleaseYaml[];
+  readonly mergeRequests?: RequestYaml;
   readonly mirrors?: Readonly<Record<string, string>>;
   readonly routes?: RoutesYaml;
 }

@@ -32,11 +32,13 @@ export async function gatedPlatform(t: TestContext, gates: string): Promise<Plat
   return platform;
 }
 
-/** Made once for a test file, and copied: making one is fifty calls of git. */
+/** Made once for a test file, and copied: making one takes many calls of git. */
 let made: Promise<string> | undefined;
 
 async function makeOnce(t: TestContext): Promise<string> {
-  const platform = createPlatform(t);
+  const platform = createPlatform(t, { commit: false });
+  await lockRings(platform, ['canary', 'edge', 'stable']);
+  platform.commit('Start the platform');
   await releaseOrders(platform, '1.1.0');
   const kept = mkdtempSync(join(tmpdir(), 'ringlock-gated-'));
   process.on('exit', () => rmSync(kept, { recursive: true, force: true }));
@@ -53,10 +55,17 @@ export async function releaseOrders(platform: Platform, version: string): Promis
 }
 
 /** Writes canary's lock, as `ringlock lock` does. */
-export async function lockCanary(platform: Platform): Promise<void> {
+export function lockCanary(platform: Platform): Promise<void> {
+  return lockRings(platform, ['canary']);
+}
+
+async function lockRings(platform: Platform, rings: readonly string[]): Promise<void> {
   const repository = await findRepository(platform.path);
   const snapshot = await readPlatform(repository, await workTree(repository), { cache: false });
-  await writeLocks(repository, await planLocks(repository, snapshot), false);
+  for (const ring of rings) {
+    const locks = await planLocks(repository, snapshot, { ring, force: true });
+    await writeLocks(repository, locks, false);
+  }
 }
 
 /** A ring's present entry of a module. */

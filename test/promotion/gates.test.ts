@@ -3,14 +3,18 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import { findRepository } from '../../src/git/git-command.ts';
-import type { GateSources } from '../../src/promotion/judge-pins.ts';
+import { type GateSources, judgePins } from '../../src/promotion/judge-pins.ts';
 import { type PromotionWish, proposePromotion } from '../../src/promotion/promote-modules.ts';
+import { parseLock } from '../../src/repo/lock.ts';
+import { parseRingFile } from '../../src/repo/ring.ts';
 import { openPackages } from '../../src/source/registry/registry-packages.ts';
 import { onEnd } from '../support/cleanup.ts';
+import { reconcileOnce } from '../support/deploy.ts';
 import { errorOf } from '../support/error-of.ts';
 import type { Platform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
 import { query } from '../support/query.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import {
   auditedReplica,
   entryOf,
@@ -257,4 +261,32 @@ test('a URL and a command have to agree, and no secret comes out of them', async
   const away = await errorOf(propose(platform));
   assert.equal(away.exitCode, 3);
   assert.match(away.message, /unjudged {2}requires tests: .* did not answer/);
+});
+
+test('what a reconciler really reports is a soak, and health', async (t) => {
+  const platform = await gatedPlatform(t, 'soak: 1h');
+  const repo = platform.addRemote(t);
+  const DATABASE_URL = await createDatabase();
+  const ring = { repo, root: temporaryDirectory(t, 'root'), ring: 'canary' };
+  const began = Date.now();
+  assert.equal((await reconcileOnce(ring, [], { DATABASE_URL })).code, 0);
+  const ended = Date.now();
+  const { modules } = parseLock(platform.read('manifests/canary.lock.json'), 'canary');
+  const orders = modules.get('orders');
+  assert.ok(orders);
+  const judge = async (now: number) => {
+    const [judgement] = await judgePins(
+      await findRepository(platform.path),
+      {
+        ring: parseRingFile(platform.read('manifests/edge.ring.yaml'), 'edge').ring,
+        source: modules,
+        pins: [{ kind: 'pin', alias: 'orders', after: orders }],
+        ...{ historyOf: 'HEAD', approvedIn: [], authors: [] },
+      },
+      sourcesOf({ databaseUrl: async () => DATABASE_URL, now: new Date(now) }),
+    );
+    return judgement?.gates.map(({ gate, state }) => `${gate} ${state}`);
+  };
+  assert.deepEqual(await judge(began + hour - 1000), ['soak closed', 'health open']);
+  assert.deepEqual(await judge(ended + hour), ['soak open', 'health open']);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { findRepository } from '../../src/git/git-command.ts';
@@ -11,9 +11,9 @@ import { approvalLine } from '../../src/repo/approval-text.ts';
 import { openPackages } from '../../src/source/registry/registry-packages.ts';
 import { runCli } from '../support/cli.ts';
 import { errorOf } from '../support/error-of.ts';
-import { cloneOf, lockedAt, type Platform } from '../support/platform.ts';
+import type { Platform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
-import { gitEnvironment, type Repository } from '../support/repository.ts';
+import { gitEnvironment, openRepository } from '../support/repository.ts';
 import { createSshKey, withoutSshKeygen } from '../support/signing.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import {
@@ -33,11 +33,13 @@ const ago = (hours: number) => new Date(Date.now() - hours * hour);
 interface Station {
   readonly platform: Platform;
   readonly remote: string;
-  /** Somebody else's clone. */
-  readonly other: Repository;
   run(more?: Partial<TrainOptions>, sources?: Partial<GateSources>): ReturnType<typeof runTrain>;
-  /** Versions of Orders in a ring's lock as the remote has it. */
+  /** The version of Orders in a ring's lock as the remote has it. */
   orders(ring: string): string | undefined;
+  /** A file as the remote has it. */
+  show(path: string): string;
+  /** Somebody else's commit arrives at the remote. */
+  arrive(files: Readonly<Record<string, string>>): void;
 }
 
 async function station(
@@ -50,29 +52,28 @@ async function station(
   platform.git('config', 'gc.auto', '0');
   platform.git('config', 'maintenance.auto', 'false');
   const remote = platform.addRemote(t);
-  const other = cloneOf(t, remote);
+  const bare = openRepository(remote);
+  const repository = await findRepository(platform.path);
+  const show = (path: string) => bare.git('show', `main:${path}`);
   return {
-    ...{ platform, remote, other },
+    ...{ platform, remote, show },
     run: async (more = {}, sources = {}) =>
-      runTrain(await findRepository(platform.path), {
+      runTrain(repository, {
         ...{ from: undefined, to: undefined, push: true, delayMs: 1, openPackages },
         sources: () => sourcesOf(sources),
         ...more,
       }),
-    orders: (ring) => {
-      platform.git('fetch', '-q');
-      const locked = lockedAt(platform, 'origin/main', ring);
-      return locked.find(({ alias }) => alias === 'orders')?.version;
+    orders: (ring) => JSON.parse(show(`manifests/${ring}.lock.json`)).modules.orders.version,
+    arrive: (files) => {
+      const blobs = Object.entries(files).map(
+        ([path, text]) => `M 100644 inline ${path}\ndata ${Buffer.byteLength(text)}\n${text}\n`,
+      );
+      execFileSync('git', ['fast-import', '--quiet', '--date-format=now'], {
+        cwd: remote,
+        input: `commit refs/heads/main\ncommitter Eve <eve@example.com> now\ndata 6\nTheirs\nfrom refs/heads/main^0\n${blobs.join('')}`,
+      });
     },
   };
-}
-
-/** Pushes something of somebody else's, as it is now at the remote. */
-function pushOther({ other }: Station, files: Record<string, string>, message = 'Theirs'): void {
-  other.git('fetch', '-q');
-  other.git('reset', '-q', '--hard', 'origin/main');
-  other.commit(message, files);
-  other.git('push', '-q', 'origin', 'HEAD:main');
 }
 
 test('what has passed its gates goes by itself, on the remote alone, one ring in a run', async (t) => {
@@ -98,7 +99,7 @@ test('what has passed its gates goes by itself, on the remote alone, one ring in
   platform.write({ 'README.md': 'being edited\n' });
   const shown = await at.run({ push: false }, sources);
   assert.deepEqual([shown.promoted.length, shown.pushed], [1, false]);
-  assert.equal(platform.git('ls-remote', 'origin', 'main').slice(0, 40), before);
+  assert.equal(at.orders('edge'), '1.0.0');
 
   const report = await at.run({}, sources);
   assert.deepEqual(
@@ -106,6 +107,7 @@ test('what has passed its gates goes by itself, on the remote alone, one ring in
     [['canary', 'edge', 1]],
   );
   assert.deepEqual([at.orders('edge'), at.orders('stable')], ['1.1.0', '1.0.0']);
+  // A push moves what is known of the remote.
   assert.equal(platform.git('rev-parse', 'origin/main~1'), before);
   assert.equal(
     platform.git('diff', '--stat', '--name-only', before, 'origin/main'),
@@ -128,90 +130,75 @@ test('what has passed its gates goes by itself, on the remote alone, one ring in
     failed.stops[0]?.barred[0]?.reason ?? '',
     /^it failed in edge at 20.*Z, and was taken back$/,
   );
-  at.other.git('fetch', '-q');
-  at.other.git('reset', '-q', '--hard', 'origin/main');
-  at.other.git('revert', '--no-edit', 'HEAD');
-  at.other.git('push', '-q', 'origin', 'HEAD:main');
+  const file = 'manifests/edge.lock.json';
+  at.arrive({ [file]: platform.git('show', `${before}:${file}`) });
   const reverted = await at.run({}, sources);
   assert.deepEqual(reverted.promoted, []);
   assert.deepEqual(reverted.stops[1]?.barred, [
     { alias: 'orders', version: '1.1.0', reason: 'edge had it, and went back' },
   ]);
   // A newer version is no part of that.
-  pushOther(at, {});
-  platform.git('checkout', '-q', '--', 'README.md');
-  platform.git('pull', '-q', '--rebase');
+  platform.git('reset', '-q', '--hard', 'origin/main');
   await releaseOrders(platform, '1.2.0');
   platform.git('push', '-q', '--no-verify');
   const fixed = entryOf(platform, 'canary').sha256;
   await canary.step(ago(1.5), { from: version, to: '1.2.0', digest: fixed });
   await canary.report({ modules: { orders: '1.2.0' } });
-  await at.run({}, sources);
+  await at.run({ to: 'edge' }, sources);
   assert.equal(at.orders('edge'), '1.2.0');
 });
 
 test('a push that races is decided again on what came first', async (t) => {
   const at = await station(t, 'override: false');
   let pushes = 0;
-  const raced = await at.run({
-    to: 'edge',
-    beforePush: async () => {
-      pushes += 1;
-      if (pushes < 3) pushOther(at, { 'README.md': `theirs ${pushes}\n` });
-    },
-  });
-  assert.deepEqual([raced.attempts, raced.pushed, raced.promoted.length], [3, true, 1]);
-  assert.equal(at.orders('edge'), '1.1.0');
-  assert.equal(at.platform.git('show', 'origin/main:README.md'), 'theirs 2');
-
-  // Somebody was faster with the same promotion: then there is nothing left to do.
-  const { promoted, attempts, pushed } = await at.run({
-    to: 'stable',
-    beforePush: async () => {
-      const lock = JSON.parse(at.platform.git('show', 'origin/main:manifests/edge.lock.json'));
-      const text = JSON.stringify({ ...lock, ring: 'stable' }, null, 2);
-      pushOther(at, { 'manifests/stable.lock.json': `${text}\n` });
-    },
-  });
-  assert.deepEqual([promoted.length, attempts, pushed], [0, 2, false]);
-
-  // A freeze that came meanwhile holds.
-  await releaseOrders(at.platform, '1.2.0');
-  at.platform.git('pull', '-q', '--rebase');
-  at.platform.git('push', '-q', '--no-verify');
-  const frozen = await at.run({
-    to: 'edge',
-    beforePush: async () => {
-      const file = 'manifests/edge.ring.yaml';
-      const gates = 'gates:\n  freeze: [{from: 2020-01-01, to: 2999-01-01}]\n';
-      pushOther(at, { [file]: `promotesFrom: canary\n${gates}` });
-    },
-  });
-  assert.deepEqual([frozen.promoted.length, frozen.attempts], [0, 2]);
-  assert.equal(at.orders('edge'), '1.1.0');
-});
-
-test('who is always too late gives up, and a server that refuses is not asked again', async (t) => {
-  const at = await station(t, 'override: false');
-  let pushes = 0;
-  const error = await errorOf(
+  const late = await errorOf(
     at.run({
       to: 'edge',
       attempts: 2,
-      beforePush: async () => {
-        pushes += 1;
-        pushOther(at, { 'README.md': `theirs ${pushes}\n` });
-      },
+      beforePush: async () => at.arrive({ 'README.md': `theirs ${++pushes}\n` }),
     }),
   );
-  assert.deepEqual([error.code, error.exitCode, pushes], ['push-raced', 3, 2]);
+  assert.deepEqual([late.code, late.exitCode, pushes], ['push-raced', 3, 2]);
   assert.equal(at.orders('edge'), '1.0.0');
+
+  // A server that takes it from nobody like this is not asked again.
   const hook = join(at.remote, 'hooks/pre-receive');
   writeFileSync(hook, '#!/bin/sh\necho "protected branch" >&2\nexit 1\n');
   chmodSync(hook, 0o755);
-  const refused = await errorOf(at.run());
+  const refused = await errorOf(at.run({ to: 'edge' }));
   assert.deepEqual([refused.code, refused.exitCode], ['push-refused', 1]);
   assert.match(refused.message, /pre-receive hook declined[\s\S]*protected branch/);
+  rmSync(hook);
+
+  const raced = await at.run({
+    to: 'edge',
+    beforePush: async () => {
+      if (++pushes === 3) at.arrive({ 'README.md': 'theirs 3\n' });
+    },
+  });
+  assert.deepEqual([raced.attempts, raced.pushed, raced.promoted.length], [2, true, 1]);
+  assert.equal(at.orders('edge'), '1.1.0');
+  assert.equal(at.show('README.md'), 'theirs 3');
+
+  // A freeze that came meanwhile holds.
+  const file = 'manifests/stable.ring.yaml';
+  const gates = 'gates: {freeze: [{from: 2020-01-01, to: 2999-01-01}]}\n';
+  const freeze = async () => at.arrive({ [file]: `promotesFrom: edge\n${gates}` });
+  const frozen = await at.run({ to: 'stable', beforePush: freeze });
+  assert.deepEqual([frozen.promoted.length, frozen.attempts], [0, 2]);
+  assert.equal(at.orders('stable'), '1.0.0');
+
+  // Somebody was faster with the same promotion: then there is nothing left to do.
+  at.arrive({ [file]: 'promotesFrom: edge\n' });
+  const { promoted, attempts, pushed } = await at.run({
+    to: 'stable',
+    beforePush: async () => {
+      const lock = JSON.parse(at.show('manifests/edge.lock.json'));
+      const text = JSON.stringify({ ...lock, ring: 'stable' }, null, 2);
+      at.arrive({ 'manifests/stable.lock.json': `${text}\n` });
+    },
+  });
+  assert.deepEqual([promoted.length, attempts, pushed], [0, 2, false]);
 });
 
 test('modules that only run together are one commit, each other has its own', async (t) => {
@@ -233,12 +220,31 @@ test('modules that only run together are one commit, each other has its own', as
     promoted.map(({ promotion }) => promotion.changes.map(({ alias }) => alias)),
     [['mobile-app'], ['products', 'orders']],
   );
-  assert.equal(at.platform.git('rev-list', '--count', 'HEAD..origin/main'), '2');
   const subjects = at.platform.git('log', '--format=%s', 'HEAD..origin/main');
   assert.equal(
     subjects,
     'Promote 2 modules from canary to edge\nPromote mobile-app 0.4.0 from canary to edge',
   );
+});
+
+test('each ring gets it on the branch that it deploys from', async (t) => {
+  const at = await station(t, 'override: false', async (platform) => {
+    const file = 'manifests/edge.ring.yaml';
+    platform.commit('Edge has a branch', { [file]: `${platform.read(file)}branch: release\n` });
+    platform.git('branch', 'release');
+    // What main has of edge is nothing that edge runs.
+    platform.commit('Main goes on', { 'manifests/edge.lock.json': 'not even a lock' });
+  });
+  at.platform.git('push', '-q', '--no-verify', 'origin', 'release');
+  const main = at.show('manifests/edge.lock.json');
+  const { promoted } = await at.run({ to: 'edge' });
+  assert.deepEqual(
+    promoted.map(({ branch, promotion }) => [branch, promotion.changes.length]),
+    [['release', 1]],
+  );
+  const released = at.platform.git('show', 'origin/release:manifests/edge.lock.json');
+  assert.equal(JSON.parse(released).modules.orders.version, '1.1.0');
+  assert.equal(at.show('manifests/edge.lock.json'), main);
 });
 
 test('an approval counts as the remote has it', { skip: withoutSshKeygen() }, async (t) => {
@@ -252,15 +258,13 @@ test('an approval counts as the remote has it', { skip: withoutSshKeygen() }, as
   const tag = 'approve/edge/orders@1.1.0/bob';
   const line = approvalLine({ ring: 'edge', alias: 'orders', ...entryOf(at.platform, 'canary') });
   const sign = ['-c', 'gpg.format=ssh', '-c', `user.signingKey=${bob.path}`];
-  execFileSync('git', [...sign, 'tag', '-s', '-m', line, tag], {
-    cwd: at.other.path,
-    env: gitEnvironment,
-  });
+  at.platform.git(...sign, 'tag', '-s', '-m', line, tag);
+  // Here it is, and at the remote not yet.
   assert.deepEqual((await at.run({ to: 'edge' }, sources)).promoted, []);
-  at.other.git('push', '-q', 'origin', tag);
+  at.platform.git('push', '-q', 'origin', tag);
   assert.equal((await at.run({ to: 'edge', push: false }, sources)).promoted.length, 1);
   // Taken back before it went.
-  at.other.git('push', '-q', 'origin', `:refs/tags/${tag}`);
+  at.platform.git('push', '-q', 'origin', `:refs/tags/${tag}`);
   assert.deepEqual((await at.run({ to: 'edge' }, sources)).promoted, []);
 });
 
@@ -274,7 +278,7 @@ test('the command says what went, what waits and what a person has to decide', a
     [answer.pushed, answer.promoted, answer.waiting[0].alias, answer.waiting[0].gates[0].state],
     [false, [], 'orders', 'unjudged'],
   );
-  pushOther(at, { 'manifests/edge.ring.yaml': 'promotesFrom: canary\n' });
+  at.arrive({ 'manifests/edge.ring.yaml': 'promotesFrom: canary\n' });
   const gone = await runCli(at.platform.path, [...auto, '--push']);
   assert.match(
     gone.stdout,

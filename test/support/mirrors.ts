@@ -69,7 +69,7 @@ export async function mirrorPlatform(
 }
 
 /** A `git` before the real one in PATH that writes down what it is called with. */
-function recordGit(t: TestContext): { log: string; environment: NodeJS.ProcessEnv } {
+export function recordGit(t: TestContext): { log: string; environment: NodeJS.ProcessEnv } {
   const directory = temporaryDirectory(t, 'bin');
   const log = join(directory, 'arguments');
   const real = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim();
