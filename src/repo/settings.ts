@@ -1,3 +1,4 @@
+import { type CiSettings, type CiYaml, ciSettings } from './ci-settings.ts';
 import { parseDuration } from './duration.ts';
 import { settingsFile } from './names.ts';
 import {
@@ -29,6 +30,8 @@ export interface Settings {
   readonly releases: readonly ReleaseSettings[];
   /** By alias: where a module is mirrored whose module.json does not say so, or says something else. */
   readonly mirrors: ReadonlyMap<string, string>;
+  /** Which jobs a change fires. */
+  readonly ci: CiSettings;
 }
 
 export interface Policy {
@@ -101,6 +104,7 @@ export const defaultSettings: Settings = {
   registries: [],
   releases: [],
   mirrors: new Map(),
+  ci: ciSettings(undefined, ['modules'], ''),
 };
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
@@ -121,6 +125,7 @@ export function parseSettings(text: string, file = settingsFile): Settings {
     registries: (yaml.registries ?? []).map(registrySettings),
     releases: (yaml.releases ?? []).map(releaseSettings),
     mirrors: new Map(Object.entries(yaml.mirrors ?? {})),
+    ci: ciSettings(yaml.ci, yaml.roots ?? defaultSettings.roots, text),
   };
 }
 
@@ -146,6 +151,7 @@ interface SettingsYaml {
   readonly registries?: readonly RegistryYaml[];
   readonly releases?: readonly ReleaseYaml[];
   readonly mirrors?: Readonly<Record<string, string>>;
+  readonly ci?: CiYaml;
 }
 
 interface HealthYaml {

@@ -162,7 +162,7 @@ function parseForPositions(text: string): ReturnType<typeof parseWithPositions> 
 }
 
 /** The 1-based line where a path's value stands, or its nearest parent's. */
-function lineOf(text: string, path: FilePath): number | undefined {
+export function lineOf(text: string, path: FilePath): number | undefined {
   const { document, lines } = parseForPositions(text) ?? {};
   if (document === undefined || lines === undefined) return undefined;
   for (let length = path.length; length >= 0; length--) {
