@@ -31,6 +31,7 @@ export abstract class BaseCiCommand extends BaseCommand {
    * Prints findings, and where the pipeline can show them, there too.
    *
    * @param right what to say when there are none
+   * @param more of the JSON document
    * @returns the exit code
    */
   protected async report(
@@ -38,13 +39,14 @@ export abstract class BaseCiCommand extends BaseCommand {
     findings: readonly CiFinding[],
     notices: readonly string[],
     right: string,
+    more: object = {},
   ): Promise<number> {
     if (this.codeQuality !== undefined) {
       await writeFileAtomically(resolve(this.cwd, this.codeQuality), codeQualityReport(findings));
     }
     const ok = findings.every(({ severity }) => severity !== 'error');
     const { head, base = null, tip = null, target = null } = range;
-    this.answer({ ok, head, base, tip, target, findings, notices });
+    this.answer({ ok, head, base, tip, target, findings, notices, ...more });
     const github = process.env['GITHUB_ACTIONS'] === 'true' ? withoutCommands(randomUUID()) : null;
     if (github !== null) this.say(github.begin);
     for (const finding of findings) this.say(describeFinding(finding));

@@ -1,6 +1,9 @@
-import { Command } from 'clipanion';
+import { Command, Option } from 'clipanion';
+import { findCiRange } from '../ci/ci-range.ts';
+import { fixAndPushLocks, fixLocks, type LockFix } from '../ci/fix-locks.ts';
 import { findLockProblems } from '../ci/lock-findings.ts';
-import { openRange } from '../ci/open-range.ts';
+import { type OpenedRange, openRange } from '../ci/open-range.ts';
+import { badInput } from '../errors.ts';
 import { BaseCiCommand } from './base-ci.ts';
 
 export class CiLockCommand extends BaseCiCommand {
@@ -11,15 +14,54 @@ export class CiLockCommand extends BaseCiCommand {
     details: `
       A tracking ring's lock has to be what modules/ says. An entry that the change gives to a pinned
       ring has to have the released bytes, and a tree that a deploy branch or a tag reaches.
+
+      --fix commits tracking locks made anew, and pinned ones with conflict markers resolved: a forge's
+      own merge runs no hook and no merge driver. With --push the commit is made on the tip of the
+      branch and pushed, with RINGLOCK_PUSH_TOKEN where that is set. Broken versions are never fixed
+      like that.
     `,
-    examples: [["In a merge request's pipeline", 'ringlock ci lock']],
+    examples: [
+      ["In a merge request's pipeline", 'ringlock ci lock'],
+      ['In the pipeline of the deploy branch', 'ringlock ci lock --fix --push'],
+    ],
   });
 
+  fix = Option.Boolean('--fix', false, { description: 'Commit the locks as they should be.' });
+  push = Option.Boolean('--push', false, { description: 'With --fix: push that commit.' });
+
   async run(): Promise<number> {
-    const { range, findings } = await this.progress('Checking locks…', async () => {
+    if (this.push && !this.fix) throw badInput('bad-usage', '--push goes with --fix only');
+    const { fixed, range, findings } = await this.progress('Checking locks…', async () => {
       const opened = await openRange(this.cwd, process.env, this.request('all'));
-      return { ...opened, findings: await findLockProblems(opened.repository, opened.range) };
+      const done = this.fix ? await this.fixed(opened) : undefined;
+      const fixedRange = done?.range ?? opened.range;
+      const problems = await findLockProblems(opened.repository, fixedRange);
+      return { fixed: done, range: fixedRange, findings: problems };
     });
-    return this.report(range, findings, [], 'the locks are right');
+    return this.report(range, findings, describeFix(fixed), 'the locks are right', {
+      ...(fixed && { fixed: { commit: fixed.commit ?? null, pushed: fixed.pushed ?? null } }),
+    });
   }
+
+  /** What is checked then is the change with the fix in it. */
+  private async fixed({ repository, context, range }: OpenedRange): Promise<LockFix> {
+    const request = this.request('all');
+    const fix = this.push
+      ? await fixAndPushLocks(repository, context, request, range, process.env)
+      : await fixLocks(repository, range, process.env);
+    if (fix.commit === undefined) return fix;
+    const head = fix.commit;
+    return { ...fix, range: await findCiRange(repository, context, { ...request, head }) };
+  }
+}
+
+function describeFix(fix: LockFix | undefined): string[] {
+  if (fix?.commit === undefined) return [];
+  const { commit, changes, pushed, range } = fix;
+  const next = `  → git push origin HEAD${range.branch === undefined ? '' : `:${range.branch}`}`;
+  return [
+    `committed as ${commit.slice(0, 12)}:`,
+    ...changes.map((change) => `  ${change}`),
+    pushed === undefined ? next : `pushed to ${pushed}`,
+  ];
 }

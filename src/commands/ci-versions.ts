@@ -1,5 +1,7 @@
-import { Command } from 'clipanion';
-import { openRange } from '../ci/open-range.ts';
+import { Command, Option } from 'clipanion';
+import { findCiRange } from '../ci/ci-range.ts';
+import { fixVersions, type VersionsFix } from '../ci/fix-versions.ts';
+import { type OpenedRange, openRange } from '../ci/open-range.ts';
 import { findVersionProblems } from '../ci/version-findings.ts';
 import { BaseCiCommand } from './base-ci.ts';
 
@@ -15,20 +17,58 @@ export class CiVersionsCommand extends BaseCiCommand {
 
       The target is that of the merge request (GitLab's and GitHub's variables are read), else the
       nearest deploy branch. It is fetched, as is the history that a shallow clone left out.
+
+      --fix merges the target into the branch that is checked out, gives each module that needs one its
+      next free version, with the changelog's section, locks again, and commits. Conflicts in anything
+      but versions, changelog sections and locks leave everything as it was.
     `,
     examples: [
       ["In a merge request's pipeline", 'ringlock ci versions'],
       ['Before pushing a branch', 'ringlock ci versions --target main'],
+      ['After another branch took the version', 'ringlock ci versions --fix'],
       ['With a report for GitLab', 'ringlock ci versions --code-quality gl-code-quality.json'],
     ],
   });
 
+  fix = Option.Boolean('--fix', false, {
+    description: 'Merge the target, take the next free versions, lock again, and commit.',
+  });
+
   async run(): Promise<number> {
-    const { range, findings, notices } = await this.progress('Comparing versions…', async () => {
-      const opened = await openRange(this.cwd, process.env, this.request('all'));
-      const found = await findVersionProblems(opened.repository, opened.range);
-      return { range: opened.range, ...found };
+    const { fixed, range, findings, notices } = await this.progress(
+      'Comparing versions…',
+      async () => {
+        const opened = await openRange(this.cwd, process.env, this.request('all'));
+        const done = this.fix ? await this.fixed(opened) : undefined;
+        const range = done?.range ?? opened.range;
+        return {
+          fixed: done?.fix,
+          range,
+          ...(await findVersionProblems(opened.repository, range)),
+        };
+      },
+    );
+    const told = [...describeFix(fixed, range.branch), ...notices];
+    return this.report(range, findings, told, 'every changed module has a version of its own', {
+      ...(fixed && { fixed: { ...fixed, commit: fixed.commit ?? null } }),
     });
-    return this.report(range, findings, notices, 'every changed module has a version of its own');
   }
+
+  /** What is checked then is the change with the fix in it. */
+  private async fixed({ repository, context, range }: OpenedRange) {
+    const date = new Date().toISOString().slice(0, 10);
+    const fix = await fixVersions(repository, range, date, process.env);
+    if (fix.commit === undefined) return { fix, range };
+    const request = { ...this.request('all'), head: fix.commit };
+    return { fix, range: await findCiRange(repository, context, request) };
+  }
+}
+
+function describeFix(fix: VersionsFix | undefined, branch: string | undefined): string[] {
+  if (fix?.commit === undefined) return [];
+  return [
+    `${fix.merged ? 'merged and ' : ''}committed as ${fix.commit.slice(0, 12)}`,
+    ...fix.versions.map(({ alias, from, to }) => `  ${alias} ${from} → ${to}`),
+    `  → git push origin HEAD${branch === undefined ? '' : `:${branch}`}`,
+  ];
 }

@@ -1,0 +1,57 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type GitRepository, runGit, tryGit } from '../git/git-command.ts';
+
+/**
+ * A commit on top of another with some files replaced, made of objects alone: neither HEAD nor the index
+ * nor the work tree changes.
+ *
+ * @param files text by path from the repository's top
+ * @param identity see committerOf()
+ * @returns the new commit
+ */
+export async function commitFiles(
+  { topLevel }: GitRepository,
+  parent: string,
+  files: ReadonlyMap<string, string>,
+  message: string,
+  identity: Readonly<Record<string, string>>,
+): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'ringlock-commit-'));
+  const env = { ...identity, GIT_INDEX_FILE: join(directory, 'index') };
+  try {
+    await runGit(topLevel, ['read-tree', parent], { env });
+    for (const [path, text] of files) {
+      const blob = await runGit(topLevel, ['hash-object', '-w', '--stdin'], { input: text });
+      const entry = `100644,${blob},${path}`;
+      await runGit(topLevel, ['update-index', '--add', '--cacheinfo', entry], { env });
+    }
+    const tree = await runGit(topLevel, ['write-tree'], { env });
+    const args = ['commit-tree', tree, '-p', parent, '-F', '-'];
+    return await runGit(topLevel, args, { env, input: message });
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Variables for a git that makes a commit: none where git knows who the user is, else, as on a runner,
+ * whoever the pipeline says has started it.
+ */
+export async function committerOf(
+  { topLevel }: GitRepository,
+  environment: NodeJS.ProcessEnv,
+): Promise<Record<string, string>> {
+  const known = await tryGit(topLevel, ['var', 'GIT_COMMITTER_IDENT']);
+  if (known.status === 0) return {};
+  const actor = environment['GITHUB_ACTOR'];
+  const name = environment['GITLAB_USER_NAME'] || actor || 'ringlock';
+  const email =
+    environment['GITLAB_USER_EMAIL'] ||
+    (actor ? `${actor}@users.noreply.github.com` : 'ringlock@localhost');
+  return {
+    ...{ GIT_AUTHOR_NAME: name, GIT_AUTHOR_EMAIL: email },
+    ...{ GIT_COMMITTER_NAME: name, GIT_COMMITTER_EMAIL: email },
+  };
+}
