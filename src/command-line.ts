@@ -35,6 +35,7 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   release: async () => (await import('./commands/release.ts')).ReleaseCommand,
   retry: async () => (await import('./commands/retry.ts')).RetryCommand,
   rollback: async () => (await import('./commands/rollback.ts')).RollbackCommand,
+  'ring approve': async () => (await import('./commands/ring-approve.ts')).RingApproveCommand,
   'ring assign': async () => (await import('./commands/ring-assign.ts')).RingAssignCommand,
   'ring list': async () => (await import('./commands/ring-list.ts')).RingListCommand,
   'ring promote': async () => (await import('./commands/ring-promote.ts')).RingPromoteCommand,

@@ -108,6 +108,22 @@ export async function compareCommits(
   return { from, to, platforms, modules: await differences(repository, pairs, packages) };
 }
 
+/** What changes with each of a ring's pins, by alias. */
+export async function comparePins(
+  repository: GitRepository,
+  ring: string,
+  pins: readonly {
+    readonly alias: string;
+    readonly before: LockEntry | undefined;
+    readonly after: LockEntry;
+  }[],
+  packages: Pick<PackageSource, 'read'>,
+): Promise<ReadonlyMap<string, ModuleDifference>> {
+  const pairs = pins.map(({ alias, before, after }) => ({ alias, from: before, to: after, ring }));
+  const found = await differences(repository, pairs, packages);
+  return new Map(found.map((difference) => [difference.alias, difference]));
+}
+
 async function namedPin(
   repository: GitRepository,
   snapshot: PlatformSnapshot,

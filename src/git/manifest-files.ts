@@ -16,6 +16,8 @@ import { parseSettings, type Settings } from '../repo/settings.ts';
 import { parseTenantsFile, type TenantsFile } from '../repo/tenants.ts';
 import { writeFileAtomically } from '../store/atomic-file.ts';
 import type { GitRepository } from './git-command.ts';
+import { isObjectMissing, type ObjectBatch, withObjects } from './object-batch.ts';
+import type { TreeEntry } from './object-store.ts';
 
 /** What `manifests/` says in the work tree, edits that are not committed included. */
 export interface ManifestFiles {
@@ -30,7 +32,42 @@ export interface ManifestFiles {
 
 /** @throws RinglockError `no-platform`, and what the parsers of the files throw */
 export async function readManifestFiles({ topLevel }: GitRepository): Promise<ManifestFiles> {
-  const texts = await readTexts(join(topLevel, manifestsDirectory));
+  return manifestFilesOf(await readTexts(join(topLevel, manifestsDirectory)));
+}
+
+/**
+ * The same of a commit or tree.
+ *
+ * @throws RinglockError `no-platform`, and what the parsers of the files throw
+ */
+export async function readManifestFilesAt(
+  repository: GitRepository,
+  treeish: string,
+): Promise<ManifestFiles> {
+  return withObjects(repository, async (objects) => {
+    const entries = await manifestsAt(objects, treeish);
+    const wanted = entries
+      .map(({ path, mode, oid }) => ({ path: `${manifestsDirectory}/${path}`, mode, oid }))
+      .filter(({ path, mode }) => mode.startsWith('100') && isReadHere(path));
+    const texts = wanted.map(
+      async ({ path, oid }) => [path, committedText(await objects.readBlob(oid), path)] as const,
+    );
+    return manifestFilesOf(new Map(await Promise.all(texts)));
+  });
+}
+
+async function manifestsAt(objects: ObjectBatch, treeish: string): Promise<readonly TreeEntry[]> {
+  try {
+    return await objects.readTree(`${treeish}:${manifestsDirectory}`);
+  } catch (error) {
+    if (!isObjectMissing(error)) throw error;
+    throw badInput('no-platform', `${treeish} has no ${manifestsDirectory}/`, {
+      hint: 'Fetch it, or name another branch or commit.',
+    });
+  }
+}
+
+function manifestFilesOf(texts: ReadonlyMap<string, string>): ManifestFiles {
   const rings = new Map<string, Ring>();
   const lockTexts = new Map<string, string>();
   for (const [path, text] of texts) {
@@ -95,13 +132,7 @@ async function readTexts(directory: string): Promise<ReadonlyMap<string, string>
   }
   const wanted = names
     .map((name) => `${manifestsDirectory}/${name}`)
-    .filter(
-      (path) =>
-        path === settingsFile ||
-        path === tenantsFile ||
-        ringOfLockFile(path) !== undefined ||
-        ringOfRingFile(path) !== undefined,
-    )
+    .filter(isReadHere)
     .sort();
   const read = wanted.map(async (path) => {
     try {
@@ -112,4 +143,13 @@ async function readTexts(directory: string): Promise<ReadonlyMap<string, string>
     }
   });
   return new Map(await Promise.all(read));
+}
+
+function isReadHere(path: string): boolean {
+  return (
+    path === settingsFile ||
+    path === tenantsFile ||
+    ringOfLockFile(path) !== undefined ||
+    ringOfRingFile(path) !== undefined
+  );
 }

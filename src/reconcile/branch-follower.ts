@@ -7,6 +7,7 @@ import type { FollowedRepository } from '../git/remote.ts';
 import { redactLine } from '../redaction.ts';
 import { formatLock } from '../repo/lock.ts';
 import { tenantsFile } from '../repo/names.ts';
+import { readOverride } from '../repo/override-trailer.ts';
 import { parseRingFile } from '../repo/ring.ts';
 import { defaultSettings } from '../repo/settings.ts';
 import type { Generation } from '../store/generation.ts';
@@ -32,6 +33,8 @@ export interface Target {
   readonly actor: Actor;
   /** The commit's first line, or nothing. */
   readonly subject: string;
+  /** Why the commit went over closed gates, as its trailer says it; undefined when it has none. */
+  readonly override?: string | undefined;
   /** Whether it is what was known before, with git away or its tip refused. */
   readonly isKnown: boolean;
   /** What was proven of signatures; undefined while they are not asked for. */
@@ -204,6 +207,7 @@ export class BranchFollower {
       // Whoever commits writes these, perhaps with a token in them, and people read them in terminals.
       actor: { name: redactLine(`${name} <${email}>`), commit: deployed.oid },
       subject: redactLine(deployed.message.split('\n', 1)[0] ?? ''),
+      override: overrideOf(deployed),
       isKnown: false,
     };
   }
@@ -216,4 +220,9 @@ export class BranchFollower {
       throw (await this.observe()) === tip ? error : new OperationStopped('the branch moved on');
     }
   }
+}
+
+function overrideOf({ message }: Commit): string | undefined {
+  const reason = readOverride(message);
+  return reason === undefined ? undefined : redactLine(reason);
 }

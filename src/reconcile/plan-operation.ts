@@ -66,6 +66,7 @@ export async function planOperation(
     commit: target.commit,
     detail: {
       ...(target.subject !== '' && { subject: target.subject }),
+      ...(target.override !== undefined && { override: target.override }),
       ...signedBy(target.verification),
       ...(rebuild !== undefined && { reason: rebuild }),
     },

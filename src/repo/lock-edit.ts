@@ -34,6 +34,17 @@ export function withLockEntry(text: string, alias: string, entry: LockEntry): st
   return splice(text, modules.range[0], modules.range[1], `{\n    ${property}\n  }`);
 }
 
+/**
+ * The text of a lock with another platform; every other byte stays.
+ *
+ * @param text a lock that parseLock() accepts
+ */
+export function withLockPlatform(text: string, platform: string): string {
+  const value = parseDocument(text).get('platform', true);
+  if (!isScalar(value) || !value.range) throw badInput('invalid-file', 'the lock has no platform');
+  return splice(text, value.range[0], value.range[1], JSON.stringify(platform));
+}
+
 function splice(text: string, from: number, to: number, inserted: string): string {
   return text.slice(0, from) + inserted + text.slice(to);
 }

@@ -34,22 +34,26 @@ export function refuseHeldPins(ring: Ring, pins: readonly NewPin[]): void {
  * does not block.
  *
  * @param graph of the lock's modules as they are
+ * @param platform that they are to run on; default the lock's
  * @throws RinglockError `incompatible-lock`, naming each reason
  */
 export function refuseNewIncompatibilities(
-  { ring, platform }: Pick<Lock, 'ring' | 'platform'>,
+  { ring, platform: before }: Pick<Lock, 'ring' | 'platform'>,
   graph: GraphModules,
   pins: GraphModules,
   hint: string,
+  platform = before,
 ): void {
-  const known = new Set(findIncompatibilities(graph, platform).map(({ message }) => message));
+  const known = new Set(findIncompatibilities(graph, before).map(({ message }) => message));
   const after = new Map([...graph, ...pins]);
   const incompatible = findIncompatibilities(after, platform).filter(
     (found) => pins.has(found.alias) || !known.has(found.message),
   );
   if (incompatible.length === 0) return;
   const reasons = incompatible.map(({ message }) => `  ${message}`).join('\n');
-  const names = [...pins].map(([alias, { version }]) => `${alias} ${version}`).join(', ');
+  const names =
+    [...pins].map(([alias, { version }]) => `${alias} ${version}`).join(', ') ||
+    `What is there with platform ${platform}`;
   throw refused('incompatible-lock', `${names} cannot run in ${ring}:\n${reasons}`, {
     hint,
     details: { incompatible },

@@ -1,4 +1,5 @@
 import { type Document, isMap } from 'yaml';
+import { type Gates, type GatesYaml, parseGates } from './gates.ts';
 import { ringFile } from './names.ts';
 import { invalidValue, parseYamlFile } from './source-text.ts';
 import { ringValidator } from './validators.ts';
@@ -33,6 +34,8 @@ export interface Ring {
   readonly suspended: Suspension | undefined;
   /** Modules that stay at a version, by alias. */
   readonly holds: ReadonlyMap<string, Hold>;
+  /** What has to be so before a version is promoted to it. */
+  readonly gates: Gates;
 }
 
 /** A ring's file with its YAML, for edits that keep comments and order. */
@@ -52,6 +55,7 @@ interface RingYaml {
   readonly default?: boolean;
   readonly suspended?: boolean | Suspension;
   readonly holds?: Readonly<Record<string, Hold>>;
+  readonly gates?: GatesYaml;
 }
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
@@ -76,6 +80,7 @@ export function parseRingFile(text: string, name: string, file = ringFile(name))
       isDefault: yaml.default ?? false,
       suspended: suspended === true ? {} : suspended === false ? undefined : suspended,
       holds: new Map(Object.entries(yaml.holds ?? {})),
+      gates: parseGates(yaml.gates, text, file),
     },
   };
 }

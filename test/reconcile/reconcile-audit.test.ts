@@ -17,7 +17,7 @@ describe('what a reconciler leaves in Postgres', { concurrency: 2 }, () => {
     const ring = { repo, root };
     assert.equal((await reconcileOnce(ring, [], { DATABASE_URL })).code, 0);
     release(platform, 'Orders', '1.0.1');
-    const commit = deploy(platform, 'Orders 1.0.1');
+    const commit = deploy(platform, 'Orders 1.0.1\n\nRinglock-Override: the shop is down\n');
     assert.equal((await reconcileOnce(ring, [], { DATABASE_URL })).code, 0);
     const rows = await query(
       DATABASE_URL,
@@ -31,6 +31,16 @@ describe('what a reconciler leaves in Postgres', { concurrency: 2 }, () => {
     );
     assert.deepEqual(rows, [{ actor: 'Ada Developer <ada@example.com>', commit, past: true }]);
     assert.deepEqual(active, [{ version: '1.0.1' }]);
+    // Why it went over closed gates stands with the operation, in the journal and here.
+    const overrides = await query(
+      DATABASE_URL,
+      `select commit, detail ->> 'override' as reason from audit_events where detail ? 'override'`,
+    );
+    assert.deepEqual(overrides, [{ commit, reason: 'the shop is down' }]);
+    const journaled = readEvents(root).map(
+      ({ detail }) => (detail as { override?: string }).override,
+    );
+    assert.deepEqual(journaled.filter(Boolean), ['the shop is down']);
   });
 
   it('arrives whole, each event once, after Postgres was away for every pass before', async (t) => {

@@ -4,7 +4,8 @@ import { type AllowedSigner, parseAllowedSigners, principalOf } from './allowed-
 import { readGpgKeys, readTrusted } from './gpg-keys.ts';
 import { isGpgSignature, verifyGpgSignature } from './gpg-signature.ts';
 import { parseRevokedKeys } from './revoked-keys.ts';
-import { parseSignedCommit, type SignedCommit } from './signed-commit.ts';
+import { parseSignedCommit } from './signed-commit.ts';
+import { parseSignedTag } from './signed-tag.ts';
 import { matchesPatternList } from './ssh-pattern.ts';
 import { isSshSignature, isSshSigned, parseSshSignature } from './ssh-signature.ts';
 
@@ -64,11 +65,33 @@ export async function readTrustedKeys(files: SignerFiles): Promise<TrustedKeys> 
  *   `commit-key-revoked`; the message is about the signature, whoever calls names the commit
  */
 export async function verifyCommit(content: Buffer, keys: TrustedKeys, now: Date): Promise<Signer> {
-  const commit = parseSignedCommit(content);
-  const { signature } = commit;
+  const { payload, signature, committer } = parseSignedCommit(content);
+  return verifySigned({ payload, signature, signer: committer }, keys, now);
+}
+
+/**
+ * The same of a tag object.
+ *
+ * @throws RinglockError `tag-malformed`, and as verifyCommit()
+ */
+export async function verifyTag(content: Buffer, keys: TrustedKeys, now: Date): Promise<Signer> {
+  const { payload, signature, tagger } = parseSignedTag(content);
+  return verifySigned({ payload, signature, signer: tagger }, keys, now);
+}
+
+/** A commit or tag taken apart. */
+interface SignedObject {
+  readonly payload: Buffer;
+  readonly signature: string | undefined;
+  /** Who says to have made it, and when. */
+  readonly signer: { readonly email: string; readonly time: number };
+}
+
+async function verifySigned(object: SignedObject, keys: TrustedKeys, now: Date): Promise<Signer> {
+  const { signature } = object;
   if (signature === undefined) throw refused('commit-unsigned', 'it is unsigned');
-  if (isSshSignature(signature)) return asRefusal(() => verifySsh(commit, signature, keys, now));
-  if (isGpgSignature(signature)) return verifyGpg(commit, signature, keys, now);
+  if (isSshSignature(signature)) return asRefusal(() => verifySsh(object, signature, keys, now));
+  if (isGpgSignature(signature)) return verifyGpg(object, signature, keys, now);
   const [line = ''] = signature.split('\n');
   throw refused(
     'commit-signature-unsupported',
@@ -76,8 +99,31 @@ export async function verifyCommit(content: Buffer, keys: TrustedKeys, now: Date
   );
 }
 
+/**
+ * The names that a good signature's key stands for, none of them a pattern: whoever signs writes their own
+ * address, and a pattern would let them be anybody whom it matches.
+ *
+ * @param signedAt milliseconds since 1970, as the signed object says
+ */
+export function literalNames(
+  { format, principal, fingerprint }: Signer,
+  { signers }: TrustedKeys,
+  signedAt: number,
+  now: Date,
+): string[] {
+  if (format === 'openpgp') {
+    const [, email] = /<([^<>]+)>$/.exec(principal) ?? [];
+    return [principal, ...(email === undefined ? [] : [email]), fingerprint];
+  }
+  const lines = signers.filter(
+    (line) => line.key.fingerprint === fingerprint && !refusalOf(line, signedAt, now),
+  );
+  const names = lines.flatMap(({ principals }) => principals.split(','));
+  return [...names.filter((name) => !/[*?!]/.test(name)), fingerprint];
+}
+
 function verifySsh(
-  { payload, committer }: SignedCommit,
+  { payload, signer }: SignedObject,
   armored: string,
   { signers, revoked }: TrustedKeys,
   now: Date,
@@ -99,8 +145,8 @@ function verifySsh(
   }
   let failure: Error | undefined;
   for (const line of lines) {
-    failure = refusalOf(line, committer.time, now);
-    const principal = principalOf(line, committer.email);
+    failure = refusalOf(line, signer.time, now);
+    const principal = principalOf(line, signer.email);
     if (failure === undefined && principal !== undefined) {
       return { format: 'ssh', principal, fingerprint: key.fingerprint };
     }
@@ -132,7 +178,7 @@ function refusalOf(
 }
 
 async function verifyGpg(
-  { payload }: SignedCommit,
+  { payload }: SignedObject,
   armored: string,
   { gpg, revoked }: TrustedKeys,
   now: Date,
