@@ -1,12 +1,12 @@
 import semver from 'semver';
 import type { GitRepository } from '../git/git-command.ts';
 import { isObjectMissing, type ObjectBatch, withObjects } from '../git/object-batch.ts';
-import { type ModuleSnapshot, readPlatform } from '../git/platform-snapshot.ts';
-import { commitTree } from '../git/tree-snapshot.ts';
+import type { ModuleSnapshot } from '../git/platform-snapshot.ts';
 import { changelogSection } from '../repo/changelog.ts';
 import { lineOf } from '../repo/source-text.ts';
 import type { CiRange } from './ci-range.ts';
 import type { CiFinding } from './finding.ts';
+import { platformOf } from './platform-of.ts';
 
 /**
  * The modules whose minor or major version a change raises without a section in the changelog, or with an
@@ -16,8 +16,8 @@ export async function findChangelogProblems(
   repository: GitRepository,
   { head, base, snapshot }: CiRange,
 ): Promise<CiFinding[]> {
-  if (base === undefined) return [];
-  const before = await readPlatform(repository, await commitTree(repository, base));
+  const before = await platformOf(repository, base);
+  if (before === undefined) return [];
   return withObjects(repository, async (objects) => {
     const found: CiFinding[] = [];
     for (const module of snapshot.modules.values()) {

@@ -12,24 +12,41 @@ import { type GitRepository, runGit, tryGit } from '../git/git-command.ts';
  * @returns the new commit
  */
 export async function commitFiles(
-  { topLevel }: GitRepository,
+  repository: GitRepository,
   parent: string,
   files: ReadonlyMap<string, string>,
   message: string,
   identity: Readonly<Record<string, string>>,
 ): Promise<string> {
+  const tree = await treeWithFiles(repository, parent, files);
+  const args = ['commit-tree', tree, '-p', parent, '-F', '-'];
+  return runGit(repository.topLevel, args, { env: identity, input: message });
+}
+
+/**
+ * A commit's tree with some files replaced.
+ *
+ * @param files text by path from the repository's top; undefined takes the file out
+ */
+export async function treeWithFiles(
+  { topLevel }: GitRepository,
+  commit: string,
+  files: ReadonlyMap<string, string | undefined>,
+): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'ringlock-commit-'));
-  const env = { ...identity, GIT_INDEX_FILE: join(directory, 'index') };
+  const env = { GIT_INDEX_FILE: join(directory, 'index') };
   try {
-    await runGit(topLevel, ['read-tree', parent], { env });
+    await runGit(topLevel, ['read-tree', commit], { env });
     for (const [path, text] of files) {
+      if (text === undefined) {
+        await runGit(topLevel, ['update-index', '--force-remove', '--', path], { env });
+        continue;
+      }
       const blob = await runGit(topLevel, ['hash-object', '-w', '--stdin'], { input: text });
       const entry = `100644,${blob},${path}`;
       await runGit(topLevel, ['update-index', '--add', '--cacheinfo', entry], { env });
     }
-    const tree = await runGit(topLevel, ['write-tree'], { env });
-    const args = ['commit-tree', tree, '-p', parent, '-F', '-'];
-    return await runGit(topLevel, args, { env, input: message });
+    return await runGit(topLevel, ['write-tree'], { env });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -1,12 +1,11 @@
-import { RinglockError } from '../errors.ts';
 import type { GitRepository } from '../git/git-command.ts';
-import { type PlatformSnapshot, readPlatform } from '../git/platform-snapshot.ts';
-import { commitTree } from '../git/tree-snapshot.ts';
+import type { PlatformSnapshot } from '../git/platform-snapshot.ts';
 import { checkVersions, type FoundViolation } from '../git/version-check.ts';
 import { lineOf } from '../repo/source-text.ts';
 import type { CiRange } from './ci-range.ts';
 import type { CiFinding } from './finding.ts';
 import { mergedPlatform } from './merged-platform.ts';
+import { platformOf } from './platform-of.ts';
 
 export interface CiVersions {
   readonly findings: readonly CiFinding[];
@@ -63,18 +62,4 @@ function onceMerged(finding: CiFinding, { target, tip }: CiRange): CiFinding {
       ? finding.mend
       : `ringlock ci versions --fix, or merge ${target} and ${finding.mend}`;
   return { ...finding, message, mend };
-}
-
-/** A commit from before the platform was one, or with a broken file, is none. */
-async function platformOf(
-  repository: GitRepository,
-  commit: string | undefined,
-): Promise<PlatformSnapshot | undefined> {
-  if (commit === undefined) return undefined;
-  try {
-    return await readPlatform(repository, await commitTree(repository, commit));
-  } catch (error) {
-    if (error instanceof RinglockError && error.exitCode !== 3) return undefined;
-    throw error;
-  }
 }
