@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { fixVersions } from '../../src/ci/fix-versions.ts';
 import { runCli } from '../support/cli.ts';
+import { errorOf } from '../support/error-of.ts';
 import { assertLocksRight } from '../support/hooked-platform.ts';
-import { commitLocked, createPushedPlatform } from '../support/pipeline.ts';
-import type { Platform } from '../support/platform.ts';
+import { commitLocked, createPushedPlatform, rangeOf } from '../support/pipeline.ts';
+import { lockedAt, type Platform } from '../support/platform.ts';
 
 /** Bumps as a developer does: another file, the version, and a section of the changelog. */
 function develop(platform: Platform, directory: string, version: string, entry: string): string {
@@ -55,25 +57,26 @@ test('--fix merges the target, takes the next free version of the same kind, and
   );
   assert.equal(platform.read('modules/Orders/src/theirs.mjs'), 'theirs\n');
   await assertLocksRight(t, platform);
-  const again = await runCli(platform.path, ['ci', 'versions', '--fix']);
-  assert.equal(again.stdout, 'every changed module has a version of its own\n');
+  const { repository, range } = await rangeOf(platform);
+  const again = await fixVersions(repository, range, '2026-11-24', process.env);
+  assert.deepEqual(again, { commit: undefined, merged: false, versions: [] });
 });
 
-test('--fix bumps what was not bumped, where there is nothing to merge', async (t) => {
+test('--fix bumps what was not bumped, where there is nothing to merge; a conflict in code, and edits that are not committed, leave everything as it was', async (t) => {
   const platform = createPushedPlatform(t);
   platform.git('checkout', '-qb', 'topic');
   platform.change('Orders');
   commitLocked(platform, 'No bump');
-  const { code, stdout } = await runCli(platform.path, ['ci', 'versions', '--fix']);
-  assert.equal(code, 0, stdout);
+  const { repository, range } = await rangeOf(platform);
+  const { versions } = await fixVersions(repository, range, '2026-11-24', process.env);
+  assert.deepEqual(versions, [{ alias: 'orders', from: '1.0.0', to: '1.0.1' }]);
   assert.equal(versionOf(platform, 'Orders'), '1.0.1');
   assert.equal(platform.git('log', '-1', '--format=%s'), 'Bump orders 1.0.1');
-  await assertLocksRight(t, platform);
-});
-
-test('a conflict in code, and edits that are not committed, leave everything as it was', async (t) => {
-  const platform = createPushedPlatform(t);
-  platform.git('checkout', '-qb', 'topic');
+  assert.equal(
+    lockedAt(platform, 'HEAD', 'canary').find(({ alias }) => alias === 'orders')?.version,
+    '1.0.1',
+  );
+  platform.git('checkout', '-qb', 'conflicting', 'main');
   platform.write({ 'modules/Orders/src/index.mjs': 'mine\n' });
   develop(platform, 'Orders', '1.0.1', 'mine');
   const head = platform.git('rev-parse', 'HEAD');
@@ -81,14 +84,21 @@ test('a conflict in code, and edits that are not committed, leave everything as 
   platform.write({ 'modules/Orders/src/index.mjs': 'theirs\n' });
   develop(platform, 'Orders', '1.0.1', 'theirs');
   platform.git('push', '-q');
-  platform.git('checkout', '-q', 'topic');
-  const { code, stderr } = await runCli(platform.path, ['ci', 'versions', '--fix']);
-  assert.equal(code, 1);
-  assert.match(stderr, /main cannot be merged: modules\/Orders\/src\/index\.mjs conflict/);
+  platform.git('checkout', '-q', 'conflicting');
+  const fix = async () => {
+    const { repository, range } = await rangeOf(platform);
+    return fixVersions(repository, range, '2026-11-24', process.env);
+  };
+  const conflict = await errorOf(fix());
+  assert.equal(conflict.code, 'merge-conflict');
+  assert.match(
+    conflict.message,
+    /main cannot be merged: modules\/Orders\/src\/index\.mjs conflict/,
+  );
   assert.equal(platform.git('rev-parse', 'HEAD'), head);
   assert.equal(platform.git('status', '--porcelain'), '');
   platform.write({ VERSION: '2.1.0\n' });
-  const edited = await runCli(platform.path, ['ci', 'versions', '--fix']);
-  assert.match(edited.stderr, /not committed:\n *M VERSION/);
+  const edited = await errorOf(fix());
+  assert.match(edited.message, /not committed:\n *M VERSION/);
   assert.equal(platform.read('VERSION'), '2.1.0\n');
 });

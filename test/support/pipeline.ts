@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import type { TestContext } from 'node:test';
-import { readCiContext } from '../../src/ci/ci-context.ts';
+import { type CiContext, readCiContext } from '../../src/ci/ci-context.ts';
 import { type CiRange, findCiRange, type RangeRequest } from '../../src/ci/ci-range.ts';
 import { findRepository, type GitRepository } from '../../src/git/git-command.ts';
 import { createPlatform, type Platform, writeLocks } from './platform.ts';
@@ -8,7 +8,12 @@ import { gitEnvironment, openRepository, type Repository } from './repository.ts
 import { temporaryDirectory } from './temporary.ts';
 
 /** A platform with `origin`, as developers have it. */
-export function createPushedPlatform(t: TestContext): Platform & { readonly origin: string } {
+export interface PushedPlatform extends Platform {
+  /** The bare repository. */
+  readonly origin: string;
+}
+
+export function createPushedPlatform(t: TestContext): PushedPlatform {
   const platform = createPlatform(t);
   return { ...platform, origin: platform.addRemote(t) };
 }
@@ -50,13 +55,21 @@ export const mergeRequest = {
   CI_MERGE_REQUEST_SOURCE_BRANCH_NAME: 'topic',
 };
 
+interface FoundRange {
+  readonly repository: GitRepository;
+  readonly context: CiContext;
+  readonly request: RangeRequest;
+  readonly range: CiRange;
+}
+
 /** The change as a command of a pipeline finds it. */
 export async function rangeOf(
   { path }: Repository,
   environment: Record<string, string> = {},
-  request: Partial<RangeRequest> = {},
-): Promise<{ readonly repository: GitRepository; readonly range: CiRange }> {
+  more: Partial<RangeRequest> = {},
+): Promise<FoundRange> {
   const repository = await findRepository(path);
   const context = readCiContext(environment, environment['EVENT']);
-  return { repository, range: await findCiRange(repository, context, { need: 'all', ...request }) };
+  const request: RangeRequest = { need: 'all', ...more };
+  return { repository, context, request, range: await findCiRange(repository, context, request) };
 }
