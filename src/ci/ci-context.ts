@@ -21,6 +21,8 @@ export interface CiContext {
    * `first-parent` of the one that is checked out.
    */
   readonly queuedOn: string | undefined;
+  /** Whether the pipeline runs in a fork, whose branches are not the target's. */
+  readonly isFork: boolean;
 }
 
 /** The parts of GitHub's event that are read. */
@@ -43,6 +45,7 @@ const outside: CiContext = {
   base: undefined,
   before: undefined,
   queuedOn: undefined,
+  isFork: false,
 };
 
 /**
@@ -75,6 +78,9 @@ function gitlabContext(environment: NodeJS.ProcessEnv): CiContext {
     base: commitId(value('CI_MERGE_REQUEST_DIFF_BASE_SHA')),
     before: targetBranch ? undefined : commitId(value('CI_COMMIT_BEFORE_SHA')),
     queuedOn: isTrain ? 'first-parent' : undefined,
+    isFork:
+      value('CI_MERGE_REQUEST_PROJECT_ID') !== undefined &&
+      value('CI_MERGE_REQUEST_PROJECT_ID') !== value('CI_PROJECT_ID'),
   };
 }
 

@@ -48,6 +48,8 @@ export interface CiRange {
   readonly remote: HistoryRemote | undefined;
   /** The branch that is checked, where that is known. */
   readonly branch: string | undefined;
+  /** Sentences about how far the comparison can be relied on. */
+  readonly notices: readonly string[];
 }
 
 /**
@@ -78,7 +80,11 @@ export async function findCiRange(
       ? await pushedRange(known, refs)
       : await mergeRange(known, refs, wanted, named);
   if (request.need === 'all' && (await isShallow(repository))) throw historyMissing(repository);
-  return { head, snapshot, remote, branch: context.branch, ...found };
+  const branch = context.branch ?? (await presentBranch(repository));
+  const notices = context.isFork
+    ? [`this pipeline runs in a fork: the change was compared with the fork's ${found.target}`]
+    : [];
+  return { head, snapshot, remote, branch, notices, ...found };
 }
 
 interface Known {
@@ -144,6 +150,11 @@ async function bringHistory(known: Known, target: string | undefined): Promise<v
   if (wanted.length > 0 && !(await isThere())) {
     await fetchUntil(repository, remote, wanted, head, isThere);
   }
+}
+
+async function presentBranch({ topLevel }: GitRepository): Promise<string | undefined> {
+  const { status, stdout } = await tryGit(topLevel, ['symbolic-ref', '--quiet', '--short', 'HEAD']);
+  return status === 0 ? stdout.toString().trim() : undefined;
 }
 
 type FoundRange = Pick<CiRange, 'event' | 'base' | 'tip' | 'target' | 'deployRefs'>;

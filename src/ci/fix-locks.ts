@@ -57,8 +57,7 @@ export async function fixAndPushLocks(
   first: CiRange,
   environment: NodeJS.ProcessEnv,
 ): Promise<LockFix> {
-  const { remote } = first;
-  const branch = first.branch ?? (await presentBranch(repository));
+  const { remote, branch } = first;
   if (remote === undefined || branch === undefined) throw nowhereToPush(remote);
   const follow = async (tip: string | undefined): Promise<CiRange> => {
     // A merge request's pipeline may be about a merge that nobody asked to push, or about a fork.
@@ -126,11 +125,6 @@ async function moveHead(
   throw refused('work-tree-edited', `${commit} is made, but not checked out: ${stderr.trim()}`, {
     hint: `Commit or restore your edits, then: git merge --ff-only ${commit}`,
   });
-}
-
-async function presentBranch({ topLevel }: GitRepository): Promise<string | undefined> {
-  const { status, stdout } = await tryGit(topLevel, ['symbolic-ref', '--quiet', '--short', 'HEAD']);
-  return status === 0 ? stdout.toString().trim() : undefined;
 }
 
 function nowhereToPush(remote: HistoryRemote | undefined): Error {

@@ -33,11 +33,16 @@ export async function findVersionProblems(
   }
   const merged = mergedPlatform(await platformOf(repository, base), target, snapshot);
   const once = await checkVersions(repository, merged, [tip], deployRefs);
-  const known = new Set(findings.map(({ check, alias }) => `${check} ${alias}`));
+  // A module whose version is wrong already needs another one anyway.
+  const known = new Set(own.violations.map(topic));
   const more = once.violations
-    .map((violation) => onceMerged(versionFinding(merged, violation), range))
-    .filter(({ check, alias }) => !known.has(`${check} ${alias}`));
+    .filter((violation) => !known.has(topic(violation)))
+    .map((violation) => onceMerged(versionFinding(merged, violation), range));
   return { findings: [...findings, ...more], notices: own.notices };
+}
+
+function topic({ alias, kind }: FoundViolation): string {
+  return `${kind === 'graph' ? 'graph' : 'version'} ${alias}`;
 }
 
 function versionFinding(

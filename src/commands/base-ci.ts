@@ -31,22 +31,24 @@ export abstract class BaseCiCommand extends BaseCommand {
    * Prints findings, and where the pipeline can show them, there too.
    *
    * @param right what to say when there are none
-   * @param more of the JSON document
+   * @param more notices
+   * @param fields more of the JSON document
    * @returns the exit code
    */
   protected async report(
     range: CiRange,
     findings: readonly CiFinding[],
-    notices: readonly string[],
+    more: readonly string[],
     right: string,
-    more: object = {},
+    fields: object = {},
   ): Promise<number> {
     if (this.codeQuality !== undefined) {
       await writeFileAtomically(resolve(this.cwd, this.codeQuality), codeQualityReport(findings));
     }
+    const notices = [...range.notices, ...more];
     const ok = findings.every(({ severity }) => severity !== 'error');
     const { head, base = null, tip = null, target = null } = range;
-    this.answer({ ok, head, base, tip, target, findings, notices, ...more });
+    this.answer({ ok, head, base, tip, target, findings, notices, ...fields });
     const github = process.env['GITHUB_ACTIONS'] === 'true' ? withoutCommands(randomUUID()) : null;
     if (github !== null) this.say(github.begin);
     for (const finding of findings) this.say(describeFinding(finding));

@@ -31,6 +31,9 @@ test('GitLab: a merge request, also in a child pipeline', () => {
   assert.deepEqual([before, queuedOn], [undefined, undefined]);
   const train = gitlab({ ...variables, CI_MERGE_REQUEST_EVENT_TYPE: 'merge_train' });
   assert.equal(train.queuedOn, 'first-parent');
+  const project = { ...variables, CI_PROJECT_ID: '7', CI_MERGE_REQUEST_PROJECT_ID: '7' };
+  assert.equal(gitlab(project).isFork, false);
+  assert.equal(gitlab({ ...project, CI_PROJECT_ID: '8' }).isFork, true);
 });
 
 test('GitLab: a push, a new branch, a tag', () => {

@@ -25,6 +25,7 @@ const rows: readonly (readonly [string, readonly string[], readonly string[]])[]
     [...gates, 'module-split', ...builds, 'build-frontend'],
   ],
   ['a module’s module.json only', ['modules/Orders/module.json'], [...gates, 'module-split']],
+  ['a module’s changelog', ['modules/Orders/CHANGELOG.md'], [...gates, 'module-split']],
   // The one difference: in the reference nothing fires, but a lock is the deployment.
   ['a ring’s lock', ['manifests/edge.lock.json'], ['verify']],
   ['the platform’s backend', ['backend/app/Kernel.php'], builds],
