@@ -70,7 +70,7 @@ export async function fetchWholeHistory(
   const [depth, tip] = shallow ? [['--unshallow'], [head]] : [[], []];
   const tags = 'refs/tags/*:refs/tags/*';
   const wants = [...branches.map(refspec), ...tip, tags];
-  await fetching(repository, remote, [...quiet, ...depth, '--', remote.name, ...wants]);
+  await fetching(repository, remote, [...fetch, ...depth, '--', remote.name, ...wants]);
 }
 
 /** Commits from each tip; then all of them. */
@@ -91,7 +91,7 @@ export async function fetchUntil(
   isThere: () => Promise<boolean>,
 ): Promise<void> {
   const specs = branches.map(refspec);
-  const start = [...quiet, '--no-tags'];
+  const start = [...fetch, '--no-tags'];
   if (!(await isShallow(repository))) {
     await fetching(repository, remote, [...start, '--', remote.name, ...specs]);
     return;
@@ -113,7 +113,7 @@ export async function fetchCommit(
   wanted: string,
 ): Promise<void> {
   const depth = (await isShallow(repository)) ? ['--depth=50'] : [];
-  await fetching(repository, remote, [...quiet, '--no-tags', ...depth, '--', remote.name, wanted]);
+  await fetching(repository, remote, [...fetch, '--no-tags', ...depth, '--', remote.name, wanted]);
 }
 
 export async function isShallow({ topLevel }: GitRepository): Promise<boolean> {
@@ -124,7 +124,8 @@ function refspec({ branch, ref }: RemoteBranch): string {
   return `+refs/heads/${branch}:${ref}`;
 }
 
-const quiet = ['fetch', '--quiet', '--no-recurse-submodules', '--no-write-fetch-head'];
+/** Not --quiet, which leaves out why a tag was not taken. */
+const fetch = ['fetch', '--no-recurse-submodules', '--no-write-fetch-head'];
 
 async function fetching(
   { topLevel }: GitRepository,

@@ -1,3 +1,5 @@
+import { printableName } from './printable.ts';
+
 /** One thing that a check says of a change, where a forge can show it. */
 export interface CiFinding {
   /** Stable, for machines: `version-unbumped`, `lock-stale`, … */
@@ -19,7 +21,7 @@ export interface CiFinding {
 
 /** As people read it: what is wrong, which files changed, what mends it. */
 export function describeFinding({ severity, message, mend, files }: CiFinding): string {
-  const shown = files.slice(0, 5).map((file) => `    ${file}`);
+  const shown = files.slice(0, 5).map((file) => `    ${printableName(file)}`);
   const more = files.length > 5 ? [`    and ${files.length - 5} more`] : [];
   const start = severity === 'warning' ? 'warning: ' : '';
   const end = mend === undefined ? [] : [`  → ${mend}`];

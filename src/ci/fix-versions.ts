@@ -20,6 +20,7 @@ import { writeFileAtomically } from '../store/atomic-file.ts';
 import type { CiRange } from './ci-range.ts';
 import { committerOf } from './commit-files.ts';
 import { type MergeSides, mergeChangelog, mergeManifest } from './merge-module.ts';
+import { printableName, shellWord } from './printable.ts';
 
 /** A module that got another version. */
 export interface FixedVersion {
@@ -280,8 +281,12 @@ function describeCommit(
 }
 
 function conflictsRemain(paths: readonly string[], { target }: CiRange): RinglockError {
-  return refused('merge-conflict', `${target} cannot be merged: ${paths.join(', ')} conflict`, {
-    hint: `Nothing was changed. Merge by hand (git merge ${target}), conclude it, then run this again.`,
-    details: { paths },
-  });
+  return refused(
+    'merge-conflict',
+    `${target} cannot be merged: ${paths.map(printableName).join(', ')} conflict`,
+    {
+      hint: `Nothing was changed. Merge by hand (git merge ${shellWord(target ?? '')}), conclude it, then run this again.`,
+      details: { paths },
+    },
+  );
 }

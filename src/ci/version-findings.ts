@@ -6,6 +6,7 @@ import type { CiRange } from './ci-range.ts';
 import type { CiFinding } from './finding.ts';
 import { mergedPlatform } from './merged-platform.ts';
 import { platformOf } from './platform-of.ts';
+import { shellWord } from './printable.ts';
 
 export interface CiVersions {
   readonly findings: readonly CiFinding[];
@@ -65,6 +66,6 @@ function onceMerged(finding: CiFinding, { target, tip }: CiRange): CiFinding {
   const mend =
     finding.check === 'version-graph'
       ? finding.mend
-      : `ringlock ci versions --fix, or merge ${target} and ${finding.mend}`;
+      : `ringlock ci versions --fix, or merge ${shellWord(target ?? '')} and ${finding.mend}`;
   return { ...finding, message, mend };
 }

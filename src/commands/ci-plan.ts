@@ -5,7 +5,7 @@ import { childPipeline } from '../ci/child-pipeline.ts';
 import { githubOutputs } from '../ci/github-matrix.ts';
 import { openRange } from '../ci/open-range.ts';
 import { type PlannedJob, planJobs } from '../ci/plan-jobs.ts';
-import { redactLine } from '../redaction.ts';
+import { printableName } from '../ci/printable.ts';
 import { formatTable } from '../table.ts';
 import { BaseCommand } from './base.ts';
 
@@ -74,7 +74,7 @@ export class CiPlanCommand extends BaseCommand {
         ...[name, when, events.join(', ')],
         first === undefined
           ? 'every change'
-          : `${redactLine(first, 120)}${rest.length > 0 ? ` and ${rest.length} more` : ''}`,
+          : `${printableName(first)}${rest.length > 0 ? ` and ${rest.length} more` : ''}`,
       ]);
       this.say(formatTable(['JOB', 'WHEN', 'EVENTS', 'BECAUSE OF'], rows));
     }

@@ -2,6 +2,7 @@ import { Command, Option } from 'clipanion';
 import { findCiRange } from '../ci/ci-range.ts';
 import { fixVersions, type VersionsFix } from '../ci/fix-versions.ts';
 import { type OpenedRange, openRange } from '../ci/open-range.ts';
+import { shellWord } from '../ci/printable.ts';
 import { findVersionProblems } from '../ci/version-findings.ts';
 import { BaseCiCommand } from './base-ci.ts';
 
@@ -69,6 +70,6 @@ function describeFix(fix: VersionsFix | undefined, branch: string | undefined): 
   return [
     `${fix.merged ? 'merged and ' : ''}committed as ${fix.commit.slice(0, 12)}`,
     ...fix.versions.map(({ alias, from, to }) => `  ${alias} ${from} → ${to}`),
-    `  → git push origin HEAD${branch === undefined ? '' : `:${branch}`}`,
+    `  → git push origin HEAD${branch === undefined ? '' : `:${shellWord(branch)}`}`,
   ];
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { codeQualityReport } from '../../src/ci/code-quality.ts';
-import type { CiFinding } from '../../src/ci/finding.ts';
+import { type CiFinding, describeFinding } from '../../src/ci/finding.ts';
+import { shellWord } from '../../src/ci/printable.ts';
 import { workflowCommands } from '../../src/ci/workflow-commands.ts';
 
 const finding: CiFinding = {
@@ -62,4 +63,11 @@ test('GitLab’s report has one entry a finding, each with a fingerprint that li
   const later = JSON.parse(codeQualityReport([{ ...finding, line: 9, message: 'otherwise' }]));
   assert.equal(later[0].fingerprint, prints[0]);
   assert.equal(codeQualityReport([]), '[]\n');
+});
+
+test('a name with a line break begins no line, and a branch’s name is one word of a shell', () => {
+  const files = ['modules/Orders/a\n::add-mask::x'];
+  assert.match(describeFinding({ ...finding, files }), /\n {4}modules\/Orders\/a\\u000a::add-mask/);
+  assert.equal(shellWord('feature/x-1.2'), 'feature/x-1.2');
+  assert.equal(shellWord("a$(id)'b"), `'a$(id)'\\''b'`);
 });

@@ -88,6 +88,8 @@ test('two branches that bump to one version: the second is refused once the firs
   commitBump(platform, 'Orders', '1.0.2');
   const clone = runner(t, 'refs/heads/second');
   const request = { ...mergeRequest, CI_MERGE_REQUEST_TARGET_BRANCH_NAME: 'line' };
+  // A tag that stands elsewhere here is left, and stops nothing.
+  clone.git('tag', 'products@1.0.9');
   assert.deepEqual(await found(clone, request), []);
   platform.git('checkout', '-q', 'line');
   // No lock of a deploy branch has it: only the target's own modules can tell.
