@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isSigning } from '../git/commit-file.ts';
 import { type GitRepository, runGit, tryGit } from '../git/git-command.ts';
 
 /**
- * A commit on top of another with some files replaced, made of objects alone: neither HEAD nor the index
- * nor the work tree changes.
+ * A commit on top of another with some files replaced, signed where git is set up to sign commits, made of
+ * objects alone: neither HEAD nor the index nor the work tree changes.
  *
  * @param files text by path from the repository's top
  * @param identity see committerOf()
@@ -19,7 +20,8 @@ export async function commitFiles(
   identity: Readonly<Record<string, string>>,
 ): Promise<string> {
   const tree = await treeWithFiles(repository, parent, files);
-  const args = ['commit-tree', tree, '-p', parent, '-F', '-'];
+  const sign = (await isSigning(repository)) ? ['-S'] : [];
+  const args = ['commit-tree', ...sign, '-p', parent, '-F', '-', tree];
   return runGit(repository.topLevel, args, { env: identity, input: message });
 }
 

@@ -4,7 +4,9 @@ import { badInput } from '../errors.ts';
 import { findRepository, type GitRepository } from '../git/git-command.ts';
 import { type WrittenPins, writePins } from '../git/write-pins.ts';
 import { openGateSources } from '../promotion/gate-sources.ts';
+import type { GateSources } from '../promotion/judge-pins.ts';
 import { type ProposedPromotion, proposePromotion } from '../promotion/promote-modules.ts';
+import { runTrain, type TrainPromotion, type TrainReport } from '../promotion/promotion-train.ts';
 import { gateLines } from '../repo/pin-judgement.ts';
 import { openPackages } from '../source/registry/registry-packages.ts';
 import { BaseCommand } from './base.ts';
@@ -27,6 +29,13 @@ export class RingPromoteCommand extends BaseCommand {
 
       Promoting what the target pins already changes nothing and says so.
 
+      \`--auto\` is for a scheduler: along every chain of rings (or the one that \`--from\` and
+      \`--to\` name) it promotes what has passed its gates, on the deploy branches as their remote has
+      them, one commit for each module or for those that can only run together. A version that failed,
+      or that a ring had and went back from, waits for a person. It only says so without \`--push\`;
+      with it, a push that others were faster than is decided again. Nothing to do ends with 0, a gate
+      that cannot be judged with 3.
+
       Environment: DATABASE_URL (the audit, for soak and health), RINGLOCK_ALLOWED_SIGNERS_FILE,
       RINGLOCK_GPG_KEYS and RINGLOCK_REVOKED_KEYS_FILE (keys of approvers), RINGLOCK_CA_FILE,
       HTTPS_PROXY, HTTP_PROXY, NO_PROXY (for checks).
@@ -37,6 +46,7 @@ export class RingPromoteCommand extends BaseCommand {
         'What needs each other, together',
         '$0 ring promote orders --with-dependencies --from canary --to edge',
       ],
+      ['Every quarter of an hour, in a pipeline', '$0 ring promote --auto --push'],
       ['Only see whether all would go', '$0 ring promote --all --from canary --to edge --dry-run'],
       [
         'A fix that cannot wait',
@@ -65,6 +75,10 @@ export class RingPromoteCommand extends BaseCommand {
   commit = Option.Boolean('--commit', false, {
     description: 'Commit the lock, and nothing else.',
   });
+  auto = Option.Boolean('--auto', false, {
+    description: 'Promote whatever has passed its gates, on the deploy branches.',
+  });
+  push = Option.Boolean('--push', false, { description: 'With --auto: commit and push it.' });
   dryRun = Option.Boolean('--dry-run', false, { description: 'Decide, and write nothing.' });
   databaseUrl = Option.String('--database-url', { description: 'The audit database.' });
   allowedSigners = Option.String('--allowed-signers', {
@@ -75,11 +89,10 @@ export class RingPromoteCommand extends BaseCommand {
 
   async run(): Promise<number> {
     await registerEnvironment(process.env);
+    if (this.auto) return this.#runTrain();
     const { from, to } = this.#rings();
     const repository = await findRepository(this.cwd);
-    const sources = await openGateSources(this, repository, {
-      ...{ workingDirectory: this.cwd, environment: process.env, now: new Date() },
-    });
+    const sources = await this.#sources(repository);
     const { withDependencies, allowDowngrade, reason, override } = this;
     const proposal = await this.progress('deciding', () =>
       proposePromotion(
@@ -99,8 +112,61 @@ export class RingPromoteCommand extends BaseCommand {
     return 0;
   }
 
+  #sources(repository: GitRepository): Promise<GateSources> {
+    return openGateSources(this, repository, {
+      ...{ workingDirectory: this.cwd, environment: process.env, now: new Date() },
+    });
+  }
+
+  async #runTrain(): Promise<number> {
+    this.#refuseWithAuto();
+    const repository = await findRepository(this.cwd);
+    const sources = await this.#sources(repository);
+    const report = await this.progress('deciding', () =>
+      runTrain(repository, {
+        ...{ from: this.from, to: this.to, push: this.push && !this.dryRun, openPackages },
+        sources: () => ({ ...sources, now: new Date() }),
+      }),
+    );
+    this.answer(trainAnswer(report));
+    for (const promotion of report.promoted) this.#sayPromoted(promotion);
+    for (const { from, to, waiting, barred } of report.stops) {
+      for (const line of gateLines(waiting)) this.say(`${from} → ${to}: ${line}`);
+      for (const { alias, version, reason } of barred) {
+        this.say(`${from} → ${to}: ${alias} ${version} does not go: ${reason}`);
+      }
+    }
+    if (report.promoted.length === 0) this.say('nothing to promote');
+    else if (!report.pushed) this.say('Nothing was committed. Next: the same with --push');
+    const gates = report.stops.flatMap(({ waiting }) => waiting.flatMap((one) => one.gates));
+    return gates.some(({ state }) => state === 'unjudged') ? 3 : 0;
+  }
+
+  #sayPromoted({ from, to, branch, commit, promotion }: TrainPromotion): void {
+    const moved = promotion.changes.map(
+      ({ alias, before, after }) =>
+        `${alias} ${after.version} (${before === undefined ? 'new there' : `was ${before.version}`})`,
+    );
+    const where = commit === undefined ? 'would go' : `${commit.slice(0, 12)} on ${branch}`;
+    this.say(`${from} → ${to}: ${moved.join(', ')}: ${where}`);
+  }
+
+  #refuseWithAuto(): void {
+    const { modules, all, platform, override, commit, withDependencies, allowDowngrade } = this;
+    const given = Object.entries({
+      ...{ '--all': all, '--platform': platform, '--commit': commit },
+      ...{ '--with-dependencies': withDependencies, '--allow-downgrade': allowDowngrade },
+      ...{ '--override': override !== undefined, '--reason': this.reason !== undefined },
+      [modules.join(' ')]: modules.length > 0,
+    }).flatMap(([name, isGiven]) => (isGiven ? [name] : []));
+    if (given.length === 0) return;
+    throw badInput('not-with-auto', `${given.join(', ')} is given with --auto`, {
+      hint: 'What goes by itself is what the gates let through: promote the rest by name.',
+    });
+  }
+
   #rings(): { from: string; to: string } {
-    const { from, to, modules, all, platform, override, commit, dryRun } = this;
+    const { from, to, modules, all, platform, override, commit, dryRun, push } = this;
     if (from === undefined || to === undefined) {
       throw badInput('rings-not-given', 'which rings are meant was not given', {
         hint: 'Give --from RING and --to RING.',
@@ -112,6 +178,11 @@ export class RingPromoteCommand extends BaseCommand {
     if (!all && modules.length === 0 && !platform) {
       throw badInput('modules-not-given', 'no module is given', {
         hint: 'Name modules, or give --all or --platform.',
+      });
+    }
+    if (push) {
+      throw badInput('push-without-auto', '--push is given without --auto', {
+        hint: 'Give --commit, then git push.',
       });
     }
     if (override !== undefined && !commit && !dryRun) {
@@ -188,4 +259,20 @@ export class RingPromoteCommand extends BaseCommand {
     const names = unchanged.map(({ alias, version }) => `${alias} ${version}`).join(', ');
     this.say(`${to} has ${names || 'all of it'} already; nothing changed`);
   }
+}
+
+function trainAnswer({ promoted, stops, pushed, attempts }: TrainReport) {
+  return {
+    pushed,
+    attempts,
+    promoted: promoted.map(({ from, to, branch, commit, promotion, judgements, message }) => ({
+      ...{ from, to, branch, commit: commit ?? null },
+      changes: promotion.changes.map((change) => ({ ...change, before: change.before ?? null })),
+      ...{ gates: judgements, message },
+    })),
+    waiting: stops.flatMap(({ from, to, waiting }) =>
+      waiting.map((judgement) => ({ from, to, ...judgement })),
+    ),
+    stopped: stops.flatMap(({ from, to, barred }) => barred.map((one) => ({ from, to, ...one }))),
+  };
 }

@@ -1,7 +1,7 @@
 import { RinglockError } from '../errors.ts';
 import { type LockEntry, parseLock, samePin } from '../repo/lock.ts';
 import { lockFile } from '../repo/names.ts';
-import { type GitRepository, runGit, tryGit } from './git-command.ts';
+import { type GitRepository, gitFailed, tryGit } from './git-command.ts';
 import { isObjectMissing, type ObjectBatch, withObjects } from './object-batch.ts';
 
 /** What a lock pinned of a module: oldest first, one for each change; undefined where it had none. */
@@ -44,18 +44,16 @@ async function lockCommits(
   ring: string,
   { revision = 'HEAD', newest }: { readonly revision?: string; readonly newest?: number },
 ): Promise<string[]> {
-  const spec = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`];
-  const { status, stdout } = await tryGit(topLevel, spec);
-  if (status !== 0) return [];
-  const listed = await runGit(topLevel, [
-    'rev-list',
-    '--first-parent',
+  const args = [
+    ...['rev-list', '--first-parent', '--reverse'],
     ...(newest === undefined ? [] : [`--max-count=${newest}`]),
-    stdout.toString().trim(),
-    '--',
-    lockFile(ring),
-  ]);
-  return listed.split('\n').filter(Boolean).reverse();
+    ...['--end-of-options', revision, '--', lockFile(ring)],
+  ];
+  const outcome = await tryGit(topLevel, args);
+  if (outcome.status === 0) return outcome.stdout.toString().split('\n').filter(Boolean);
+  const spec = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`];
+  if ((await tryGit(topLevel, spec)).status !== 0) return [];
+  throw gitFailed(args, outcome);
 }
 
 async function modulesAt(

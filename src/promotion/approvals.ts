@@ -26,6 +26,8 @@ export interface ApprovalQuestion {
   readonly approvers: readonly string[];
   /** Addresses of those who promote. */
   readonly authors: readonly string[];
+  /** Where tags stand: `refs/tags`, or where they were fetched to. */
+  readonly tags: string;
   /** Revisions whose history may have approvals. */
   readonly revisions: readonly string[];
 }
@@ -85,18 +87,21 @@ interface FoundApproval {
 
 async function tagsOf(
   { topLevel }: GitRepository,
-  { ring, alias, version }: ApprovalQuestion,
+  { ring, alias, version, tags }: ApprovalQuestion,
 ): Promise<FoundApproval[]> {
   const listed = await runGit(topLevel, [
     'for-each-ref',
     `--count=${mostLookedAt}`,
-    '--format=%(objectname) %(refname:strip=2)',
-    `refs/tags/${approvalTagFolder(ring, alias, version)}`,
+    '--format=%(objectname) %(refname)',
+    `${tags}/${approvalTagFolder(ring, alias, version)}`,
   ]);
   return listed
     .split('\n')
     .filter(Boolean)
-    .map((line) => ({ oid: line.split(' ', 1)[0] ?? '', name: line.slice(line.indexOf(' ') + 1) }));
+    .map((line) => {
+      const [oid = '', ref = ''] = line.split(' ', 2);
+      return { oid, name: ref.slice(tags.length + 1) };
+    });
 }
 
 async function commitsOf(

@@ -48,8 +48,8 @@ export async function decidePromotion(
 ): Promise<Promotion> {
   const { from, to, toText, toRing, allowDowngrade, movePlatform } = request;
   refuseWrongChain(from.ring, toRing);
-  const targetGraph = await graphOf(to, reading);
-  const wanted = await readWanted(request, wantedEntries(request), reading);
+  const targetGraph = await readGraph(to, reading);
+  const wanted = await readWanted(from, wantedEntries(request), reading);
   while (request.withDependencies) {
     const known = new Map(wanted.map(({ alias, module }) => [alias, module]));
     const needed = neededFromSource(readable(known), targetGraph, from);
@@ -60,7 +60,7 @@ export async function decidePromotion(
       }),
     );
     if (missing.size === 0) break;
-    wanted.push(...(await readWanted(request, missing, reading)));
+    wanted.push(...(await readWanted(from, missing, reading)));
   }
   const isAll = request.wanted === undefined;
   return planPromotion({
@@ -124,8 +124,9 @@ function wantedEntries({ from, to, wanted }: PromotionRequest): ReadonlyMap<stri
   return new Map(differing);
 }
 
-async function readWanted(
-  { from }: PromotionRequest,
+/** Entries with the manifests of their pinned trees, each verified. */
+export async function readWanted(
+  from: Lock,
   entries: ReadonlyMap<string, LockEntry>,
   reading: PinReading,
 ): Promise<WantedPin[]> {
@@ -156,7 +157,7 @@ function readable(modules: ReadonlyMap<string, GraphModule | RinglockError>): Gr
 }
 
 /** A module of the target whose tree cannot be read still is there at its version. */
-async function graphOf(lock: Lock, reading: PinReading): Promise<GraphModules> {
+export async function readGraph(lock: Lock, reading: PinReading): Promise<GraphModules> {
   const read = await readAll(lock, reading);
   return new Map(
     [...lock.modules].map(([alias, { version }]) => {

@@ -1,6 +1,6 @@
 import { RinglockError } from '../errors.ts';
 import type { GitRepository } from '../git/git-command.ts';
-import { readLockHistory } from '../git/lock-history.ts';
+import { type PinHistory, readLockHistory } from '../git/lock-history.ts';
 import {
   readTrustedKeys,
   type SignerFiles,
@@ -14,6 +14,7 @@ import {
   type SourceFacts,
   type Unknown,
 } from '../repo/gate-verdicts.ts';
+import { hasGates } from '../repo/gates.ts';
 import { type LockEntry, samePin } from '../repo/lock.ts';
 import type { PinJudgement } from '../repo/pin-judgement.ts';
 import type { Ring } from '../repo/ring.ts';
@@ -38,10 +39,12 @@ export interface GateQuestion {
   /** What the ring that it promotes from pins now; undefined where it promotes from none. */
   readonly source: ReadonlyMap<string, LockEntry> | undefined;
   readonly pins: readonly GatedPin[];
-  /** The revision whose history says what the ring had before. */
-  readonly historyOf: string;
+  /** The revision whose history says what the ring had before; undefined: a return is not looked for. */
+  readonly historyOf: string | undefined;
   /** Revisions whose history may have commits that approve. */
   readonly approvedIn: readonly string[];
+  /** Where the tags that approve stand; default `refs/tags`. */
+  readonly approvalTags?: string;
   /** Addresses of those who make the change. */
   readonly authors: readonly string[];
 }
@@ -59,7 +62,11 @@ export async function judgePins(
 ): Promise<PinJudgement[]> {
   const { ring, pins, historyOf } = question;
   const aliases = pins.flatMap((pin) => (pin.kind === 'platform' ? [] : [pin.alias]));
-  const history = await readLockHistory(repository, ring.name, aliases, { revision: historyOf });
+  // Where nothing is asked, nothing has to be known.
+  const isAsked = hasGates(ring.gates) && historyOf !== undefined;
+  const history = isAsked
+    ? await readLockHistory(repository, ring.name, aliases, { revision: historyOf })
+    : new Map<string, PinHistory>();
   const had = (pin: GatedPin) =>
     pin.kind === 'pin' &&
     history.get(pin.alias)?.some((entry) => entry !== undefined && samePin(entry, pin.after));
@@ -169,14 +176,14 @@ function sourceFacts(
 
 function approvalsOf(
   repository: GitRepository,
-  { ring, approvedIn, authors }: GateQuestion,
+  { ring, approvedIn, authors, approvalTags = 'refs/tags' }: GateQuestion,
   { alias, version, sha256, source }: GatedVersion,
   keys: TrustedKeys,
   { now }: GateSources,
 ) {
   const question = {
     ...{ ring: ring.name, alias, version, sha256, source, authors },
-    ...{ approvers: ring.gates.approvers, revisions: approvedIn },
+    ...{ approvers: ring.gates.approvers, revisions: approvedIn, tags: approvalTags },
   };
   return findApprovals(repository, question, keys, now);
 }

@@ -68,8 +68,7 @@ export async function proposePromotion(
     repository,
     {
       ...{ ring: toRing, source: from.modules, pins: gatedPins(promotion), historyOf: 'HEAD' },
-      approvedIn: await approvalRevisions(repository, toRing),
-      authors: await authorHere(repository),
+      ...(await approvalPlaces(repository, toRing)),
     },
     sources,
   );
@@ -100,7 +99,7 @@ function gatedPins({ changes, platform }: Promotion): GatedPin[] {
 }
 
 /** Steps up that come with a change, by alias; those of what cannot be read are not known. */
-async function newMigrations(
+export async function newMigrations(
   repository: GitRepository,
   ring: string,
   changes: Promotion['changes'],
@@ -139,14 +138,19 @@ function requireReason(override: string | undefined): void {
   throw badInput('empty-reason', '--override is empty, expected why the gates are gone over');
 }
 
-/** Where commits that approve may be: here, and on the ring's branch as its remote has it. */
-async function approvalRevisions(repository: GitRepository, ring: Ring): Promise<string[]> {
-  const refs = await findDeployRefs(repository, [ring.branch]);
-  return ['HEAD', ...refs.map(({ oid }) => oid)];
+/** Where commits that approve may be, here and on the ring's branch as its remote has it, and who promotes. */
+async function approvalPlaces(
+  repository: GitRepository,
+  { branch, gates }: Ring,
+): Promise<{ readonly approvedIn: readonly string[]; readonly authors: readonly string[] }> {
+  if (gates.approvals === 0) return { approvedIn: [], authors: [] };
+  const refs = await findDeployRefs(repository, [branch]);
+  const authors = await authorHere(repository);
+  return { approvedIn: ['HEAD', ...refs.map(({ oid }) => oid)], authors };
 }
 
 /** The address that a commit made here would have; empty where git knows none. */
-async function authorHere({ topLevel }: GitRepository): Promise<string[]> {
+export async function authorHere({ topLevel }: GitRepository): Promise<string[]> {
   const { status, stdout } = await tryGit(topLevel, ['var', 'GIT_AUTHOR_IDENT']);
   const [, email] = /<([^<>]*)> \d+ [+-]\d{4}/.exec(stdout.toString()) ?? [];
   return status === 0 && email !== undefined ? [email] : [];

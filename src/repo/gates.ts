@@ -61,6 +61,11 @@ const noGates: Gates = {
   isOverridable: false,
 };
 
+/** Whether anything is asked at all. */
+export function hasGates({ soakMs, approvals, freeze, requires }: Gates): boolean {
+  return soakMs !== undefined || approvals > 0 || freeze.length > 0 || requires.length > 0;
+}
+
 /**
  * Reads the gates of a ring's file that its schema has passed.
  *

@@ -24,7 +24,7 @@ async function found(platform: Platform): Promise<string[]> {
 }
 
 test('a bare edit of a pinned lock skips no gate, also on a branch that takes the gates away', async (t) => {
-  const platform = gatedPlatform(
+  const platform = await gatedPlatform(
     t,
     'freeze: [{from: 2020-01-01, to: 2999-01-01, reason: for good}]',
   );
@@ -52,7 +52,7 @@ test('a bare edit of a pinned lock skips no gate, also on a branch that takes th
 });
 
 test('what cannot be judged here ends with 3 and says what the job needs', async (t) => {
-  const platform = gatedPlatform(t, 'soak: 1h');
+  const platform = await gatedPlatform(t, 'soak: 1h');
   platform.addRemote(t);
   platform.git('checkout', '-qb', 'topic');
   promoteByHand(platform, 'orders');

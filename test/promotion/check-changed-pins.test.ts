@@ -40,7 +40,7 @@ const promoteByHand = (edge: LockText, canary: LockText) => {
 };
 
 test('a bare edit of a pinned lock skips no gate, also when it takes the gates away with it', async (t) => {
-  const platform = gatedPlatform(t, frozen);
+  const platform = await gatedPlatform(t, frozen);
   const before = platform.git('rev-parse', 'HEAD');
   assert.deepEqual(await check(platform, before), []);
   edit(platform, promoteByHand);
@@ -68,7 +68,7 @@ test('a bare edit of a pinned lock skips no gate, also when it takes the gates a
 });
 
 test('a freeze also holds what brings no version; going back is free', async (t) => {
-  const platform = gatedPlatform(t, frozen);
+  const platform = await gatedPlatform(t, frozen);
   const first = platform.git('rev-parse', 'HEAD');
   edit(platform, promoteByHand);
   const before = platform.commit('Orders');
@@ -99,7 +99,7 @@ test('a freeze also holds what brings no version; going back is free', async (t)
 });
 
 test('an override in a commit goes over the gates for what that commit changes, and nothing else', async (t) => {
-  const platform = gatedPlatform(t, frozen);
+  const platform = await gatedPlatform(t, frozen);
   const before = platform.git('rev-parse', 'HEAD');
   platform.commit('Something else\n\nRinglock-Override: for nothing');
   edit(platform, (edge) => {
@@ -129,7 +129,7 @@ test('an override in a commit goes over the gates for what that commit changes, 
 });
 
 test('an override counts only where the ring allowed it before', async (t) => {
-  const platform = gatedPlatform(t, frozen.replace('override: true\n', ''));
+  const platform = await gatedPlatform(t, frozen.replace('override: true\n', ''));
   const before = platform.git('rev-parse', 'HEAD');
   edit(platform, promoteByHand);
   platform.write({
@@ -141,7 +141,7 @@ test('an override counts only where the ring allowed it before', async (t) => {
 });
 
 test('what cannot be judged here is refused with 3', async (t) => {
-  const platform = gatedPlatform(t, 'soak: 1h');
+  const platform = await gatedPlatform(t, 'soak: 1h');
   const before = platform.git('rev-parse', 'HEAD');
   edit(platform, promoteByHand);
   platform.commit('Orders');

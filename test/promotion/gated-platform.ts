@@ -1,3 +1,6 @@
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { openAuditLog } from '../../src/audit/audit-log.ts';
 import { withDatabase } from '../../src/audit/database.ts';
@@ -5,30 +8,64 @@ import type { AuditEventInput } from '../../src/audit/event.ts';
 import { createOutbox } from '../../src/audit/outbox.ts';
 import { ensureSchema } from '../../src/audit/schema.ts';
 import { recordStatus } from '../../src/audit/status-report.ts';
+import { findRepository } from '../../src/git/git-command.ts';
+import { readPlatform } from '../../src/git/platform-snapshot.ts';
+import { workTree } from '../../src/git/tree-snapshot.ts';
+import { planLocks, writeLocks } from '../../src/git/write-locks.ts';
 import type { GateSources } from '../../src/promotion/judge-pins.ts';
 import type { RootStatus } from '../../src/store/status-file.ts';
 import { sampleEvent } from '../support/audit-event.ts';
 import { onEnd } from '../support/cleanup.ts';
-import { createPlatform, type Platform, writeLocks } from '../support/platform.ts';
+import { asPlatform, createPlatform, type Platform } from '../support/platform.ts';
+import { openRepository } from '../support/repository.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 /** A platform whose canary is one version of Orders ahead, with gates of edge. */
-export function gatedPlatform(t: TestContext, gates: string): Platform {
-  const platform = createPlatform(t);
+export async function gatedPlatform(t: TestContext, gates: string): Promise<Platform> {
+  made ??= makeOnce(t);
+  const path = temporaryDirectory(t, 'gated');
+  cpSync(await made, path, { recursive: true });
+  const platform = asPlatform(openRepository(path));
   platform.commit('Gates', {
     'manifests/edge.ring.yaml': `# Edge.\nnamespace: platform-edge\npromotesFrom: canary\ngates:\n${gates.replace(/^/gm, '  ')}\n`,
   });
-  releaseOrders(platform, '1.1.0');
   return platform;
 }
 
+/** Made once for a test file, and copied: making one takes many calls of git. */
+let made: Promise<string> | undefined;
+
+async function makeOnce(t: TestContext): Promise<string> {
+  const platform = createPlatform(t, { commit: false });
+  await lockRings(platform, ['canary', 'edge', 'stable']);
+  platform.commit('Start the platform');
+  await releaseOrders(platform, '1.1.0');
+  const kept = mkdtempSync(join(tmpdir(), 'ringlock-gated-'));
+  process.on('exit', () => rmSync(kept, { recursive: true, force: true }));
+  cpSync(platform.path, kept, { recursive: true });
+  return kept;
+}
+
 /** Commits a version of Orders, which canary tracks. */
-export function releaseOrders(platform: Platform, version: string): string {
+export async function releaseOrders(platform: Platform, version: string): Promise<string> {
   platform.change('Orders');
   platform.setVersion('Orders', version);
-  platform.git('add', '-A');
-  writeLocks(platform, ['canary']);
+  await lockCanary(platform);
   return platform.commit(`Orders ${version}`);
+}
+
+/** Writes canary's lock, as `ringlock lock` does. */
+export function lockCanary(platform: Platform): Promise<void> {
+  return lockRings(platform, ['canary']);
+}
+
+async function lockRings(platform: Platform, rings: readonly string[]): Promise<void> {
+  const repository = await findRepository(platform.path);
+  const snapshot = await readPlatform(repository, await workTree(repository), { cache: false });
+  for (const ring of rings) {
+    const locks = await planLocks(repository, snapshot, { ring, force: true });
+    await writeLocks(repository, locks, false);
+  }
 }
 
 /** A ring's present entry of a module. */

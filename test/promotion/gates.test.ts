@@ -3,14 +3,18 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import { findRepository } from '../../src/git/git-command.ts';
-import type { GateSources } from '../../src/promotion/judge-pins.ts';
+import { type GateSources, judgePins } from '../../src/promotion/judge-pins.ts';
 import { type PromotionWish, proposePromotion } from '../../src/promotion/promote-modules.ts';
+import { parseLock } from '../../src/repo/lock.ts';
+import { parseRingFile } from '../../src/repo/ring.ts';
 import { openPackages } from '../../src/source/registry/registry-packages.ts';
 import { onEnd } from '../support/cleanup.ts';
+import { reconcileOnce } from '../support/deploy.ts';
 import { errorOf } from '../support/error-of.ts';
 import type { Platform } from '../support/platform.ts';
 import { createDatabase, stopOwnPostgres } from '../support/postgres.ts';
 import { query } from '../support/query.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import {
   auditedReplica,
   entryOf,
@@ -43,7 +47,7 @@ async function propose(
 }
 
 test('a version soaks in the ring before, as its audit in PostgreSQL has it', async (t) => {
-  const platform = gatedPlatform(t, 'soak: 24h');
+  const platform = await gatedPlatform(t, 'soak: 24h');
   const url = await createDatabase();
   const databaseUrl = async () => url;
   const { version, sha256: digest } = entryOf(platform, 'canary');
@@ -110,11 +114,11 @@ test('a version soaks in the ring before, as its audit in PostgreSQL has it', as
 });
 
 test('a version that soaked is promoted by name after canary went on', async (t) => {
-  const platform = gatedPlatform(t, 'soak: 1h');
+  const platform = await gatedPlatform(t, 'soak: 1h');
   const url = await createDatabase();
   const databaseUrl = async () => url;
   const first = entryOf(platform, 'canary');
-  releaseOrders(platform, '1.2.0');
+  await releaseOrders(platform, '1.2.0');
   const second = entryOf(platform, 'canary');
   const one = await auditedReplica(t, url, 'canary', 'pod-a');
   await one.step(at(1), { from: '1.0.0', to: '1.1.0', digest: first.sha256 });
@@ -137,7 +141,7 @@ test('a version that soaked is promoted by name after canary went on', async (t)
 });
 
 test('gates that cannot be judged count as closed, and end with 3', async (t) => {
-  const platform = gatedPlatform(t, 'soak: 24h\napprovals: 1\napprovers: [ada@example.com]');
+  const platform = await gatedPlatform(t, 'soak: 24h\napprovals: 1\napprovers: [ada@example.com]');
   const error = await errorOf(propose(platform));
   assert.equal(error.code, 'gates-unjudged');
   assert.equal(error.exitCode, 3);
@@ -151,7 +155,7 @@ test('gates that cannot be judged count as closed, and end with 3', async (t) =>
 });
 
 test('a freeze says until when; going back to what the ring had, and an override, go over it', async (t) => {
-  const platform = gatedPlatform(
+  const platform = await gatedPlatform(
     t,
     'freeze:\n  - {from: 2026-12-20, to: 2027-01-02, timezone: Europe/Berlin, reason: holidays}',
   );
@@ -159,7 +163,7 @@ test('a freeze says until when; going back to what the ring had, and an override
   const open = await propose(platform, { now: at(0) });
   platform.write({ [open.file]: open.text });
   platform.commit(open.message);
-  releaseOrders(platform, '1.2.0');
+  await releaseOrders(platform, '1.2.0');
   const frozen = await errorOf(propose(platform, { now }));
   assert.match(
     frozen.message,
@@ -182,7 +186,7 @@ test('a freeze says until when; going back to what the ring had, and an override
   platform.write({
     'manifests/edge.ring.yaml': `${platform.read('manifests/edge.ring.yaml')}  override: true\n`,
   });
-  releaseOrders(platform, '1.3.0');
+  await releaseOrders(platform, '1.3.0');
   const hint = await errorOf(propose(platform, { now }));
   assert.match(
     hint.hint ?? '',
@@ -209,7 +213,7 @@ test('a URL and a command have to agree, and no secret comes out of them', async
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   onEnd(t, () => server.close());
   const { port } = server.address() as AddressInfo;
-  const platform = gatedPlatform(
+  const platform = await gatedPlatform(
     t,
     `requires:
   - {name: tests, url: "http://ci:hunter22hunter22@127.0.0.1:${port}/ok/{alias}/{version}?token=swordfish99"}
@@ -257,4 +261,32 @@ test('a URL and a command have to agree, and no secret comes out of them', async
   const away = await errorOf(propose(platform));
   assert.equal(away.exitCode, 3);
   assert.match(away.message, /unjudged {2}requires tests: .* did not answer/);
+});
+
+test('what a reconciler really reports is a soak, and health', async (t) => {
+  const platform = await gatedPlatform(t, 'soak: 1h');
+  const repo = platform.addRemote(t);
+  const DATABASE_URL = await createDatabase();
+  const ring = { repo, root: temporaryDirectory(t, 'root'), ring: 'canary' };
+  const began = Date.now();
+  assert.equal((await reconcileOnce(ring, [], { DATABASE_URL })).code, 0);
+  const ended = Date.now();
+  const { modules } = parseLock(platform.read('manifests/canary.lock.json'), 'canary');
+  const orders = modules.get('orders');
+  assert.ok(orders);
+  const judge = async (now: number) => {
+    const [judgement] = await judgePins(
+      await findRepository(platform.path),
+      {
+        ring: parseRingFile(platform.read('manifests/edge.ring.yaml'), 'edge').ring,
+        source: modules,
+        pins: [{ kind: 'pin', alias: 'orders', after: orders }],
+        ...{ historyOf: 'HEAD', approvedIn: [], authors: [] },
+      },
+      sourcesOf({ databaseUrl: async () => DATABASE_URL, now: new Date(now) }),
+    );
+    return judgement?.gates.map(({ gate, state }) => `${gate} ${state}`);
+  };
+  assert.deepEqual(await judge(began + hour - 1000), ['soak closed', 'health open']);
+  assert.deepEqual(await judge(ended + hour), ['soak open', 'health open']);
 });
