@@ -55,7 +55,9 @@ export function mergeChangelog(
   const known = new Set(changelogVersions(base ?? ''));
   const added = changelogVersions(ours).filter((each) => !known.has(each));
   const without = added.reduce(withoutSection, ours);
-  if (base !== undefined && squeezed(without) !== squeezed(base)) return undefined;
+  // Where both began one, what stands above the sections has to be the same.
+  const floor = base ?? changelogVersions(theirs).reduce(withoutSection, theirs);
+  if (squeezed(without) !== squeezed(floor)) return undefined;
   const bodies = added.map((each) => changelogSection(ours, each) ?? '').filter(Boolean);
   if (bodies.length === 0) return undefined;
   return withSection(theirs, `## ${version} - ${date}\n\n${bodies.join('\n')}\n`);

@@ -4,7 +4,9 @@ import { parseRemoteAddress } from '../git/credentials.ts';
 import { type GitRepository, runGit, tryGit } from '../git/git-command.ts';
 import { redactLine } from '../redaction.ts';
 import { mirrorEnvironment } from '../release/mirror-address.ts';
+import type { CiRange } from './ci-range.ts';
 import { type HistoryRemote, listBranches } from './fetch-history.ts';
+import { shellWord } from './printable.ts';
 
 /**
  * Pushes a commit to a branch of the remote, only forward.
@@ -39,6 +41,12 @@ export async function pushCommit(
         : "The job's own credentials may not write: set RINGLOCK_PUSH_TOKEN or RINGLOCK_PUSH_TOKEN_FILE (write_repository at GitLab, contents: write at GitHub), and let it push to a protected branch.",
     },
   );
+}
+
+/** The command with which somebody pushes what is checked out to the branch that is checked. */
+export function pushCommand({ remote, branch }: Pick<CiRange, 'remote' | 'branch'>): string {
+  const to = branch === undefined ? '' : `:${shellWord(branch)}`;
+  return `git push ${shellWord(remote?.name ?? 'origin')} HEAD${to}`;
 }
 
 interface PushAccess {

@@ -5,7 +5,7 @@ import { fixAndPushLocks, fixLocks, type LockFix } from '../ci/fix-locks.ts';
 import { findGateProblems } from '../ci/gate-findings.ts';
 import { findLockProblems } from '../ci/lock-findings.ts';
 import { type OpenedRange, openRange } from '../ci/open-range.ts';
-import { shellWord } from '../ci/printable.ts';
+import { pushCommand } from '../ci/push-commit.ts';
 import { badInput } from '../errors.ts';
 import type { GitRepository } from '../git/git-command.ts';
 import { openGateSources } from '../promotion/gate-sources.ts';
@@ -89,7 +89,7 @@ export class CiLockCommand extends BaseCiCommand {
 function describeFix(fix: LockFix | undefined): string[] {
   if (fix?.commit === undefined) return [];
   const { commit, changes, pushed, range } = fix;
-  const next = `  → git push origin HEAD${range.branch === undefined ? '' : `:${shellWord(range.branch)}`}`;
+  const next = `  → ${pushCommand(range)}`;
   return [
     `committed as ${commit.slice(0, 12)}:`,
     ...changes.map((change) => `  ${change}`),

@@ -1,8 +1,8 @@
 import { Command, Option } from 'clipanion';
-import { findCiRange } from '../ci/ci-range.ts';
+import { type CiRange, findCiRange } from '../ci/ci-range.ts';
 import { fixVersions, type VersionsFix } from '../ci/fix-versions.ts';
 import { type OpenedRange, openRange } from '../ci/open-range.ts';
-import { shellWord } from '../ci/printable.ts';
+import { pushCommand } from '../ci/push-commit.ts';
 import { findVersionProblems } from '../ci/version-findings.ts';
 import { BaseCiCommand } from './base-ci.ts';
 
@@ -49,7 +49,7 @@ export class CiVersionsCommand extends BaseCiCommand {
         };
       },
     );
-    const told = [...describeFix(fixed, range.branch), ...notices];
+    const told = [...describeFix(fixed, range), ...notices];
     return this.report(range, findings, told, 'every changed module has a version of its own', {
       ...(fixed && { fixed: { ...fixed, commit: fixed.commit ?? null } }),
     });
@@ -65,11 +65,11 @@ export class CiVersionsCommand extends BaseCiCommand {
   }
 }
 
-function describeFix(fix: VersionsFix | undefined, branch: string | undefined): string[] {
+function describeFix(fix: VersionsFix | undefined, range: CiRange): string[] {
   if (fix?.commit === undefined) return [];
   return [
     `${fix.merged ? 'merged and ' : ''}committed as ${fix.commit.slice(0, 12)}`,
     ...fix.versions.map(({ alias, from, to }) => `  ${alias} ${from} → ${to}`),
-    `  → git push origin HEAD${branch === undefined ? '' : `:${shellWord(branch)}`}`,
+    `  → ${pushCommand(range)}`,
   ];
 }
