@@ -2,16 +2,23 @@ import assert from 'node:assert/strict';
 import { chmodSync, cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import picomatch from 'picomatch';
 import { parse } from 'yaml';
 import { runGitlabCiLocal, withoutGitlabCiLocal, workflowValidator } from '../support/ci-tools.ts';
 import { cliPath } from '../support/cli.ts';
 import { commitBump, commitLocked, createPushedPlatform } from '../support/pipeline.ts';
 import { gitEnvironment } from '../support/repository.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { gates, rows } from './path-table.ts';
 
 const templates = join(import.meta.dirname, '../../ci/templates');
 const unavailable = withoutGitlabCiLocal();
 const isRequired = process.env['RINGLOCK_TEST_REQUIRE_ALL'] === '1';
+
+interface GitlabJob {
+  readonly extends?: string;
+  readonly rules?: readonly { readonly changes?: readonly string[] }[];
+}
 
 const parts = [
   'modules-versioning',
@@ -109,6 +116,33 @@ test('GitLab runs the templates: exactly the jobs that a change needs, and they 
   const promoted = await gitlab(promote, known, 'ring-promote');
   assert.equal(promoted.code, 0, promoted.output);
   assert.match(promoted.output, /ringlock ring promote[\s\S]*0\.3\.1/);
+});
+
+test('the rules of GitLab’s templates are rows of the same table', () => {
+  const jobs = new Map<string, readonly string[]>();
+  for (const name of parts) {
+    const file: Record<string, GitlabJob> = parse(
+      readFileSync(join(templates, 'gitlab', `${name}.yml`), 'utf8'),
+    );
+    for (const [job, { rules, extends: parent }] of Object.entries(file)) {
+      const changes = (rules ?? file[parent ?? '']?.rules ?? []).flatMap(
+        (rule) => rule.changes ?? [],
+      );
+      if (changes.length > 0) jobs.set(job, changes);
+    }
+  }
+  const held = [...gates, 'verify', 'module-split', 'build-docs'];
+  for (const [what, changed, expected] of rows) {
+    const fired = held.filter((job) => {
+      const fires = picomatch([...(jobs.get(job) ?? [])], { dot: true });
+      return changed.some((path) => fires(path));
+    });
+    assert.deepEqual(
+      fired,
+      held.filter((job) => expected.includes(job)),
+      what,
+    );
+  }
 });
 
 const workflows = readdirSync(join(templates, 'github'));
