@@ -3,7 +3,7 @@ import type { GitRepository } from '../git/git-command.ts';
 import { isObjectMissing, type ObjectBatch, withObjects } from '../git/object-batch.ts';
 import type { ModuleSnapshot } from '../git/platform-snapshot.ts';
 import { changelogSection } from '../repo/changelog.ts';
-import { lineOf } from '../repo/source-text.ts';
+import { lineFinder } from '../repo/source-text.ts';
 import type { CiRange } from './ci-range.ts';
 import type { CiFinding } from './finding.ts';
 import { platformOf } from './platform-of.ts';
@@ -62,7 +62,7 @@ function changelogFinding(
       : `${path}/${changelog} has ${section === undefined ? 'no section' : 'an empty section'} for it`;
   return {
     ...{ check: 'changelog-missing', severity: 'warning', alias, file, files: [] },
-    line: text === undefined ? (lineOf(manifestText, ['version']) ?? 1) : 1,
+    line: text === undefined ? (lineFinder(manifestText)(['version']) ?? 1) : 1,
     message: `${alias} goes from ${from} to ${version}, and ${what}`,
     mend: `Write what is new below a heading ## ${version}.`,
   };

@@ -4,7 +4,7 @@ import { checkChangedPins } from '../promotion/check-changed-pins.ts';
 import type { GateSources } from '../promotion/judge-pins.ts';
 import { lockFile } from '../repo/names.ts';
 import { gateLines, type PinJudgement } from '../repo/pin-judgement.ts';
-import { lineOf } from '../repo/source-text.ts';
+import { lineFinder } from '../repo/source-text.ts';
 import type { CiRange } from './ci-range.ts';
 import { treeWithFiles } from './commit-files.ts';
 import type { CiFinding } from './finding.ts';
@@ -62,7 +62,7 @@ function gateFinding(
     severity: 'error',
     alias: alias ?? undefined,
     file: lockFile(ring),
-    line: lineOf(lockTexts.get(ring) ?? '', path) ?? 1,
+    line: lineFinder(lockTexts.get(ring) ?? '')(path) ?? 1,
     message: `${lockFile(ring)}: ${gateLines([judgement]).join('\n  ')}`,
     mend: isClosed
       ? `Take it out of the lock until the gates of ${ring} are open, or promote it with ringlock ring promote.`

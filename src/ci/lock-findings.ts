@@ -5,7 +5,7 @@ import { readReleased } from '../git/released-bytes.ts';
 import { taggedCommits } from '../git/tagged-commits.ts';
 import { planLocks, type RingLock } from '../git/write-locks.ts';
 import { lockFile } from '../repo/names.ts';
-import { hasConflictMarkers, lineOf } from '../repo/source-text.ts';
+import { hasConflictMarkers, lineFinder } from '../repo/source-text.ts';
 import type { CiRange } from './ci-range.ts';
 import type { CiFinding } from './finding.ts';
 
@@ -70,10 +70,10 @@ function isTracking({ rings }: PlatformSnapshot, name: string): boolean {
 }
 
 function staleFindings(snapshot: PlatformSnapshot, lock: RingLock): CiFinding[] {
-  const text = snapshot.lockTexts.get(lock.ring.name) ?? '';
+  const lineOf = lineFinder(snapshot.lockTexts.get(lock.ring.name) ?? '');
   return lock.differences.map(({ alias, message }) => ({
     ...{ check: 'lock-stale', severity: 'error', alias, file: lock.file, files: [] },
-    line: lineOf(text, alias === undefined ? [] : ['modules', alias]) ?? 1,
+    line: lineOf(alias === undefined ? [] : ['modules', alias]) ?? 1,
     message: `${lock.file} is not what modules/ says: ${message}`,
     mend: `ringlock lock && git commit ${lock.file}`,
   }));
@@ -97,7 +97,7 @@ function pinFinding(snapshot: PlatformSnapshot, check: string, text: string): Ci
     /^(manifests\/([a-z0-9-]+)\.lock\.json): ([a-z0-9-]+) /.exec(message) ?? [];
   return {
     ...{ check, severity: 'error', alias, file, message, files: [] },
-    line: lineOf(snapshot.lockTexts.get(ring) ?? '', ['modules', alias]) ?? 1,
+    line: lineFinder(snapshot.lockTexts.get(ring) ?? '')(['modules', alias]) ?? 1,
     mend: rest.length > 0 ? rest.join(' ') : undefined,
   };
 }

@@ -1,7 +1,7 @@
 import type { GitRepository } from '../git/git-command.ts';
 import type { PlatformSnapshot } from '../git/platform-snapshot.ts';
 import { checkVersions, type FoundViolation } from '../git/version-check.ts';
-import { lineOf } from '../repo/source-text.ts';
+import { lineFinder } from '../repo/source-text.ts';
 import type { CiRange } from './ci-range.ts';
 import type { CiFinding } from './finding.ts';
 import { mergedPlatform } from './merged-platform.ts';
@@ -56,7 +56,8 @@ function versionFinding(
     severity: 'error',
     alias,
     file: `${module?.path ?? 'modules'}/module.json`,
-    line: lineOf(module?.manifestText ?? '', [kind === 'graph' ? 'dependencies' : 'version']) ?? 1,
+    line:
+      lineFinder(module?.manifestText ?? '')([kind === 'graph' ? 'dependencies' : 'version']) ?? 1,
     ...{ message, mend, files },
   };
 }

@@ -162,14 +162,21 @@ function parseForPositions(text: string): ReturnType<typeof parseWithPositions> 
 }
 
 /** The 1-based line where a path's value stands, or its nearest parent's. */
-export function lineOf(text: string, path: FilePath): number | undefined {
+function lineOf(text: string, path: FilePath): number | undefined {
+  return lineFinder(text)(path);
+}
+
+/** The same for several paths of a text, which is parsed once. */
+export function lineFinder(text: string): (path: FilePath) => number | undefined {
   const { document, lines } = parseForPositions(text) ?? {};
-  if (document === undefined || lines === undefined) return undefined;
-  for (let length = path.length; length >= 0; length--) {
-    const node = document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
-  }
-  return undefined;
+  return (path) => {
+    if (document === undefined || lines === undefined) return undefined;
+    for (let length = path.length; length >= 0; length--) {
+      const node = document.getIn(path.slice(0, length), true);
+      if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+    }
+    return undefined;
+  };
 }
 
 function invalidFile(text: string, file: string, errors: readonly ErrorObject[]): RinglockError {
