@@ -8,6 +8,9 @@ export interface Actor {
   readonly commit: string | null;
 }
 
+/** The name of the actor where a root begins with what its image brings along. */
+export const seedActor = 'ringlock (seed)';
+
 export type AuditAction =
   | StepAction
   /** The whole operation: committed, refused, reverted, failed. */

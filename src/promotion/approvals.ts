@@ -67,7 +67,7 @@ export async function findApprovals(
         const isKnown = by.some((one) => one.approver === approver);
         if (isKnown || usedKeys.has(signer.fingerprint)) continue;
         usedKeys.add(signer.fingerprint);
-        by.push({ approver, isAuthor: names.some((one) => question.authors.includes(one)) });
+        by.push({ approver, isAuthor: isOneOf(names, question.authors) });
       } catch (error) {
         if (!(error instanceof RinglockError)) throw error;
         // Of another version whose name begins the same.
@@ -77,6 +77,12 @@ export async function findApprovals(
     }
     return { by, ignored };
   });
+}
+
+/** However an address is written: nobody becomes two people by capitals. */
+function isOneOf(names: readonly string[], authors: readonly string[]): boolean {
+  const known = new Set(authors.map((author) => author.toLowerCase()));
+  return names.some((name) => known.has(name.toLowerCase()));
 }
 
 interface FoundApproval {

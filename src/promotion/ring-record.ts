@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { withDatabase } from '../audit/database.ts';
+import { seedActor } from '../audit/event.ts';
 import { ensureSchema } from '../audit/schema.ts';
 import type { FailedSet } from '../plan/desired-lock.ts';
 import type { SoakEvent } from '../repo/soak.ts';
@@ -64,6 +65,7 @@ since as (
   group by a.alias
 )
 select e.module, e.root, e.occurred_at, e.action, e.outcome, e.from_version, e.to_version, e.digest,
+  e.actor = $3 as is_seed,
   (select o.occurred_at from audit_events o
    where o.root = e.root and o.sequence > e.sequence and o.action = 'operation' and o.outcome = 'succeeded'
    order by o.sequence limit 1) as committed_at
@@ -81,6 +83,7 @@ interface EventRow {
   readonly from_version: string | null;
   readonly to_version: string | null;
   readonly digest: string | null;
+  readonly is_seed: boolean;
   readonly committed_at: Date | null;
 }
 
@@ -89,13 +92,18 @@ async function readEvents(
   ring: string,
   asked: readonly AskedVersion[],
 ): Promise<Map<string, SoakEvent[]>> {
-  const { rows } = await client.query<EventRow>(eventsQuery, [ring, JSON.stringify(asked)]);
+  const { rows } = await client.query<EventRow>(eventsQuery, [
+    ring,
+    JSON.stringify(asked),
+    seedActor,
+  ]);
   const events = new Map<string, SoakEvent[]>();
   for (const row of rows) {
     const { root, action, outcome, digest } = row;
     const of = events.get(row.module) ?? [];
     of.push({
       ...{ root, action, outcome, digest, from: row.from_version, to: row.to_version },
+      isSeed: row.is_seed,
       at: row.occurred_at.getTime(),
       committedAt: row.committed_at?.getTime() ?? null,
     });

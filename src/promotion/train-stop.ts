@@ -2,8 +2,8 @@ import type { GitRepository } from '../git/git-command.ts';
 import { readLockHistory } from '../git/lock-history.ts';
 import { type ManifestFiles, requireLock } from '../git/manifest-files.ts';
 import type { OpenPackages } from '../git/package-source.ts';
-import type { Lock, LockEntry } from '../repo/lock.ts';
-import { isOpen, type PinJudgement } from '../repo/pin-judgement.ts';
+import type { Lock } from '../repo/lock.ts';
+import type { PinJudgement } from '../repo/pin-judgement.ts';
 import type { Promotion } from '../repo/promotion.ts';
 import { promotionMessage } from '../repo/promotion-message.ts';
 import { promotionUnits } from '../repo/promotion-units.ts';
@@ -18,6 +18,7 @@ import { readGraph, readWanted } from './decide-promotion.ts';
 import { type FailureOf, readFailures } from './failed-versions.ts';
 import { type GateSources, judgePins } from './judge-pins.ts';
 import { authorHere, newMigrations } from './promote-modules.ts';
+import { chooseVersions, type JudgeVersions } from './train-choice.ts';
 
 /** One step of a chain: a ring, and the ring that it promotes from, as their branches have them. */
 export interface TrainStop {
@@ -66,7 +67,8 @@ export async function decideStop(
   if (ring.suspended !== undefined) return suspended(ring, from, differing);
   const { candidates, barred } = await findCandidates(repository, stop, { from, to, differing });
   const failed = await failuresOf(stop, candidates, sources);
-  const chosen = await choose(repository, stop, { from, candidates, failed }, sources);
+  const judge = await openJudge(repository, stop, from, sources);
+  const chosen = await chooseVersions(ring.gates, candidates, failed, judge);
   const packages = openPackages({ settings: targetFiles.settings });
   const reading = { repository, maxFiles: targetFiles.settings.maxFiles, packages };
   const wanted = await readWanted(from, chosen.entries, reading);
@@ -129,83 +131,12 @@ async function failuresOf(
   return readFailures(await databaseUrl(), [source.name, ring.name], asked);
 }
 
-interface Chosen {
-  readonly entries: ReadonlyMap<string, LockEntry>;
-  readonly passed: readonly PinJudgement[];
-  readonly waiting: readonly PinJudgement[];
-  readonly failed: readonly BarredVersion[];
-}
-
-/**
- * Of each module the greatest version that failed nowhere and passes every gate. What asks outside is asked
- * last, and only about versions that passed all else.
- */
-async function choose(
-  repository: GitRepository,
-  stop: TrainStop,
-  {
-    from,
-    candidates,
-    failed,
-  }: {
-    readonly from: Lock;
-    readonly candidates: readonly TrainCandidates[];
-    readonly failed: FailureOf;
-  },
-  sources: GateSources,
-): Promise<Chosen> {
-  const { gates } = stop.ring;
-  const barred: BarredVersion[] = [];
-  const sound = candidates.flatMap(({ alias, entries }) =>
-    entries.flatMap((entry) => {
-      const reason = failed(alias, entry);
-      if (reason === undefined) return [{ alias, entry }];
-      barred.push({ alias, version: entry.version, reason });
-      return [];
-    }),
-  );
-  const judge = await openJudge(repository, stop, from, sources);
-  const inside = await judge({ ...gates, requires: [] }, sound);
-  const best = new Map<string, { entry: LockEntry; judgement: PinJudgement }>();
-  const greatest = new Map<string, PinJudgement>();
-  for (const [index, { alias, entry }] of sound.entries()) {
-    const judgement = inside[index];
-    if (judgement === undefined) continue;
-    if (!greatest.has(alias)) greatest.set(alias, judgement);
-    if (!best.has(alias) && isOpen(judgement)) best.set(alias, { entry, judgement });
-  }
-  const asked = [...best].map(([alias, { entry }]) => ({ alias, entry }));
-  const outside =
-    gates.requires.length === 0
-      ? []
-      : await judge({ ...gates, soakMs: undefined, approvals: 0, freeze: [] }, asked);
-  const judged = [...best].map(([alias, { entry, judgement }], index) => ({
-    ...{ alias, entry },
-    judgement: { ...judgement, gates: [...judgement.gates, ...(outside[index]?.gates ?? [])] },
-  }));
-  const passed = judged.filter(({ judgement }) => isOpen(judgement));
-  return {
-    entries: new Map(passed.map(({ alias, entry }) => [alias, entry])),
-    passed: passed.map(({ judgement }) => judgement),
-    waiting: [
-      ...judged.filter(({ judgement }) => !isOpen(judgement)).map(({ judgement }) => judgement),
-      ...[...greatest].flatMap(([alias, judgement]) => (best.has(alias) ? [] : [judgement])),
-    ],
-    failed: barred,
-  };
-}
-
-type Judge = (
-  gates: Ring['gates'],
-  pins: readonly { readonly alias: string; readonly entry: LockEntry }[],
-) => Promise<PinJudgement[]>;
-
 async function openJudge(
   repository: GitRepository,
   { ring, targetCommit, approvalTags }: TrainStop,
   from: Lock,
   sources: GateSources,
-): Promise<Judge> {
+): Promise<JudgeVersions> {
   const authors = ring.gates.approvals === 0 ? [] : await authorHere(repository);
   return (gates, pins) =>
     judgePins(

@@ -1,5 +1,6 @@
 import { uuidv7 } from 'uuidv7';
 import type { AuditLog } from '../audit/audit-log.ts';
+import { seedActor } from '../audit/event.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Lock } from '../repo/lock.ts';
 import type { Root } from '../store/root.ts';
@@ -21,7 +22,7 @@ export async function seedRoot(
   const seed = await readSeed(directory, ring);
   const operationId = uuidv7();
   const generation = await buildSeedGeneration(root, seed, operationId);
-  const actor = { name: 'ringlock (seed)', commit: seed.commit };
+  const actor = { name: seedActor, commit: seed.commit };
   const facts = { operationId, ring, replica, actor };
   const events = switchEvents(facts, installAll(seed.lock), new Map(), {
     commit: seed.commit,

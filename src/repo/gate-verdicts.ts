@@ -195,16 +195,21 @@ function approvalVerdicts(
 }
 
 function open(gate: GateVerdict['gate'], message: string): GateVerdict {
-  return { gate, name: gate, state: 'open', message, opens_at: null };
+  return { gate, name: gate, state: 'open', message: oneLine(message), opens_at: null };
 }
 
 function closed(gate: GateVerdict['gate'], message: string, opensAt?: number): GateVerdict {
   const opens_at = opensAt === undefined ? null : timeOf(opensAt);
-  return { gate, name: gate, state: 'closed', message, opens_at };
+  return { gate, name: gate, state: 'closed', message: oneLine(message), opens_at };
 }
 
 function unjudged(gate: GateVerdict['gate'], message: string): GateVerdict {
-  return { gate, name: gate, state: 'unjudged', message, opens_at: null };
+  return { gate, name: gate, state: 'unjudged', message: oneLine(message), opens_at: null };
+}
+
+/** Reasons are whatever a file or a database has: in a list of gates each is a line. */
+function oneLine(text: string): string {
+  return text.replace(/\p{Cc}+/gu, ' ');
 }
 
 /** RFC 3339 in whole seconds: a gate that opens at .4 is open one later. */

@@ -12,6 +12,8 @@ export interface SoakEvent {
   readonly digest: string | null;
   /** When the first operation of this root that was found well came to its end, at or after the step. */
   readonly committedAt: number | null;
+  /** Whether the root began with it, from its image: nobody has said that the ring is to run it. */
+  readonly isSeed: boolean;
 }
 
 /** Bytes whose soak is asked for. */
@@ -46,27 +48,28 @@ export interface CountedSoak {
  * When a ring ran a version. A soak begins once an operation that a replica has it by is found well (by
  * its health gate, and the ring's quorum), or once a newer version failed and was taken back to it. It
  * ends as soon as any replica goes to something else. A replica that comes to it late, or from an empty disk,
- * neither begins nor ends one that goes on; going back to it from a greater version begins one anew, since
- * the ring ran that other one meanwhile.
+ * neither begins nor ends one that goes on. Going back to it from another version begins one anew, and what
+ * seemed to go on until then is none: the ring ran that other one, and whoever reported this one is gone.
  *
  * @param events of one module in one ring
  */
 export function findSoaks(events: readonly SoakEvent[], pin: SoakingPin): SoakHistory {
   const soaks: Soak[] = [];
   let begin: number | undefined;
+  let isFromSeed = false;
   let failedAt: number | undefined;
-  const end = (at: number, endedBy: Soak['endedBy']) => {
-    if (begin !== undefined) soaks.push({ begin, end: at, endedBy });
-    begin = undefined;
-  };
-  for (const moment of momentsOf(events, pin)) {
-    if (moment.kind === 'failed') failedAt = moment.at;
-    if (moment.kind === 'begun' || moment.kind === 'returned') {
-      if (moment.kind === 'returned') end(moment.at, 'replaced');
-      begin ??= moment.at;
-    } else {
-      end(moment.at, moment.kind);
+  for (const { at, kind } of momentsOf(events, pin)) {
+    if (kind === 'returned' || kind === 'begun' || kind === 'seeded') {
+      // One pod's image is no word on what the ring ran before others came to the version.
+      const isAnew = begin === undefined || kind === 'returned' || (isFromSeed && kind === 'begun');
+      if (!isAnew) continue;
+      begin = at;
+      isFromSeed = kind === 'seeded';
+      continue;
     }
+    if (kind === 'failed') failedAt = at;
+    if (begin !== undefined) soaks.push({ begin, end: at, endedBy: kind });
+    begin = undefined;
   }
   if (begin !== undefined) soaks.push({ begin, end: undefined, endedBy: undefined });
   return { soaks, failedAt };
@@ -94,7 +97,7 @@ export function longestSoak(
 
 interface Moment {
   readonly at: number;
-  readonly kind: 'begun' | 'returned' | 'replaced' | 'removed' | 'failed';
+  readonly kind: 'begun' | 'seeded' | 'returned' | 'replaced' | 'removed' | 'failed';
 }
 
 function momentsOf(events: readonly SoakEvent[], pin: SoakingPin): Moment[] {
@@ -105,6 +108,7 @@ function momentsOf(events: readonly SoakEvent[], pin: SoakingPin): Moment[] {
       if (outcome === 'reverted') return [{ at, kind: 'returned' }];
       if (action === 'repair' || committedAt === null) return [];
       if (leavesBefore(events, index, committedAt, pin)) return [];
+      if (event.isSeed) return [{ at: committedAt, kind: 'seeded' }];
       return [{ at: committedAt, kind: action === 'downgrade' ? 'returned' : 'begun' }];
     }
     if (outcome === 'reverted') return isOf(event, pin) ? [{ at, kind: 'failed' }] : [];
@@ -114,7 +118,7 @@ function momentsOf(events: readonly SoakEvent[], pin: SoakingPin): Moment[] {
     return action === 'repair' ? [] : [{ at, kind: 'replaced' }];
   });
   // At one and the same moment what ends goes first.
-  const isBegin = ({ kind }: Moment) => kind === 'begun' || kind === 'returned';
+  const isBegin = ({ kind }: Moment) => ['begun', 'seeded', 'returned'].includes(kind);
   return moments.sort((a, b) => a.at - b.at || Number(isBegin(a)) - Number(isBegin(b)));
 }
 

@@ -227,6 +227,26 @@ test('modules that only run together are one commit, each other has its own', as
   );
 });
 
+test('each ring gets it on the branch that it deploys from', async (t) => {
+  const at = await station(t, 'override: false', async (platform) => {
+    const file = 'manifests/edge.ring.yaml';
+    platform.commit('Edge has a branch', { [file]: `${platform.read(file)}branch: release\n` });
+    platform.git('branch', 'release');
+    // What main has of edge is nothing that edge runs.
+    platform.commit('Main goes on', { 'manifests/edge.lock.json': 'not even a lock' });
+  });
+  at.platform.git('push', '-q', '--no-verify', 'origin', 'release');
+  const main = at.show('manifests/edge.lock.json');
+  const { promoted } = await at.run({ to: 'edge' });
+  assert.deepEqual(
+    promoted.map(({ branch, promotion }) => [branch, promotion.changes.length]),
+    [['release', 1]],
+  );
+  const released = at.platform.git('show', 'origin/release:manifests/edge.lock.json');
+  assert.equal(JSON.parse(released).modules.orders.version, '1.1.0');
+  assert.equal(at.show('manifests/edge.lock.json'), main);
+});
+
 test('an approval counts as the remote has it', { skip: withoutSshKeygen() }, async (t) => {
   const at = await station(t, 'approvals: 1\napprovers: [bob@example.com]');
   const bob = createSshKey(t);

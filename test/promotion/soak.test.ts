@@ -17,7 +17,7 @@ function step(
     to === null ? 'remove' : from === null ? 'install' : from < to ? 'upgrade' : 'downgrade';
   return {
     ...{ root: 'a', at: at * hour, action, outcome: 'succeeded', from, to },
-    ...{ digest: bytes(to ?? from ?? ''), committedAt: (at + 0.5) * hour },
+    ...{ digest: bytes(to ?? from ?? ''), committedAt: (at + 0.5) * hour, isSeed: false },
     ...more,
   };
 }
@@ -33,6 +33,8 @@ function soaksOf(events: readonly SoakEvent[]): string[] {
       `${begin / hour}-${end === undefined ? '' : `${end / hour} ${endedBy}`}`,
   );
 }
+
+const seed = (at: number, to: string) => step(at, null, to, { root: 'seeded', isSeed: true });
 
 const cases: readonly [string, readonly SoakEvent[], readonly string[]][] = [
   ['begins when its operation was found well', [step(1, '1.0', '2.0')], ['1.5-']],
@@ -83,11 +85,17 @@ const cases: readonly [string, readonly SoakEvent[], readonly string[]][] = [
     ['1.5-'],
   ],
   [
-    'of a pod that came late ends when the others come back to it',
+    'of a pod that came late is none when the others come back to it',
     [step(5, '2.0', '3.0'), step(6, '1.0', '2.0', { root: 'lost' }), step(9, '3.0', '2.0')],
-    ['6.5-9.5 replaced', '9.5-'],
+    ['9.5-'],
   ],
   ['is not of other bytes under the version', [step(1, '1.0', '2.0', { digest: bytes('9') })], []],
+  ['begins with a seed where nothing else came', [seed(1, '2.0')], ['1.5-']],
+  [
+    'begins with those who come to it, whatever a seed had before',
+    [seed(1, '2.0'), step(5, '1.0', '2.0'), step(6, '1.0', '2.0', { root: 'b' })],
+    ['5.5-'],
+  ],
 ];
 
 for (const [what, events, expected] of cases) {
