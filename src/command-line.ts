@@ -10,6 +10,10 @@ const commandTable: Readonly<Record<string, () => Promise<CommandClass>>> = {
   'audit write-sqlite': async () =>
     (await import('./commands/audit-write-sqlite.ts')).AuditWriteSqliteCommand,
   bump: async () => (await import('./commands/bump.ts')).BumpCommand,
+  'ci changelogs': async () => (await import('./commands/ci-changelogs.ts')).CiChangelogsCommand,
+  'ci lock': async () => (await import('./commands/ci-lock.ts')).CiLockCommand,
+  'ci plan': async () => (await import('./commands/ci-plan.ts')).CiPlanCommand,
+  'ci versions': async () => (await import('./commands/ci-versions.ts')).CiVersionsCommand,
   compat: async () => (await import('./commands/compat.ts')).CompatCommand,
   completion: async () => (await import('./commands/completion.ts')).CompletionCommand,
   diff: async () => (await import('./commands/diff.ts')).DiffCommand,

@@ -56,7 +56,8 @@ async function replaceEntry(
   return runGit(topLevel, ['mktree', '-z', '--missing'], { input });
 }
 
-async function isSigning({ topLevel }: GitRepository): Promise<boolean> {
+/** Whether git is set up to sign every commit; `commit-tree` asks nobody. */
+export async function isSigning({ topLevel }: GitRepository): Promise<boolean> {
   const { stdout } = await tryGit(topLevel, ['config', '--type=bool', 'commit.gpgSign']);
   return stdout.toString().trim() === 'true';
 }

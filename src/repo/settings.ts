@@ -1,3 +1,4 @@
+import { type CiSettings, type CiYaml, ciSettings } from './ci-settings.ts';
 import { parseDuration } from './duration.ts';
 import { settingsFile } from './names.ts';
 import {
@@ -35,6 +36,8 @@ export interface Settings {
   readonly mirrors: ReadonlyMap<string, string>;
   /** How requests for hostnames reach the rings. */
   readonly routes: RouteSettings;
+  /** Which jobs a change fires. */
+  readonly ci: CiSettings;
 }
 
 export interface Policy {
@@ -109,6 +112,7 @@ export const defaultSettings: Settings = {
   mergeRequests: undefined,
   mirrors: new Map(),
   routes: routeSettings(),
+  ci: ciSettings(undefined, ['modules'], ''),
 };
 
 /** @throws RinglockError `invalid-yaml`, `invalid-file` */
@@ -131,6 +135,7 @@ export function parseSettings(text: string, file = settingsFile): Settings {
     mergeRequests: yaml.mergeRequests && requestSettings(yaml.mergeRequests),
     mirrors: new Map(Object.entries(yaml.mirrors ?? {})),
     routes: routeSettings(yaml.routes),
+    ci: ciSettings(yaml.ci, yaml.roots ?? defaultSettings.roots, text),
   };
 }
 
@@ -158,6 +163,7 @@ interface SettingsYaml {
   readonly mergeRequests?: RequestYaml;
   readonly mirrors?: Readonly<Record<string, string>>;
   readonly routes?: RoutesYaml;
+  readonly ci?: CiYaml;
 }
 
 interface HealthYaml {

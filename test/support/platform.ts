@@ -199,13 +199,16 @@ export function modulesAt(repository: Repository, treeish?: string): LockedFixtu
     files.push({ path: rest, oid });
     modules.set(directory, files);
   }
+  const oids = [...modules.values()].flatMap((files) => files.map(({ oid }) => oid));
+  const blobs = readBlobs(repository, oids);
+  const blob = (oid: string) => blobs.get(oid) ?? Buffer.of();
   return [...modules].flatMap(([directory, files]) => {
     const manifest = files.find(({ path }) => path === 'module.json');
     if (manifest === undefined) return [];
-    const { alias, version } = JSON.parse(readBlob(repository, manifest.oid).toString());
+    const { alias, version } = JSON.parse(blob(manifest.oid).toString());
     const lines = files
       .sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)))
-      .map(({ path, oid }) => `${sha256(readBlob(repository, oid))}  ${path}\n`);
+      .map(({ path, oid }) => `${sha256(blob(oid))}  ${path}\n`);
     return [{ directory, alias, version, sha256: `sha256:${sha256(lines.join(''))}` }];
   });
 }
@@ -227,8 +230,9 @@ export function lockedAt(repository: Repository, treeish: string, ring: string):
 export function writeLocks(repository: Repository, rings: readonly string[]): void {
   const tree = repository.git('write-tree');
   const found = modulesAt(repository, tree).sort((a, b) => (a.alias < b.alias ? -1 : 1));
+  const trees = modulesTrees(repository, tree);
   const modules = Object.fromEntries(
-    found.map((module) => [module.alias, lockEntry(repository, tree, module)]),
+    found.map((module) => [module.alias, lockEntry(trees, module)]),
   );
   for (const ring of rings) {
     const lock = {
@@ -242,35 +246,60 @@ export function writeLocks(repository: Repository, rings: readonly string[]): vo
   }
 }
 
-function lockEntry(repository: Repository, tree: string, module: LockedFixture): object {
+interface ModuleTree {
+  readonly oid: string;
+  /** Of the distributed files, in bytes. */
+  readonly sizes: number[];
+}
+
+/** By directory below modules/; one git for all, since platforms are made by the hundred. */
+function modulesTrees(repository: Repository, tree: string): Map<string, ModuleTree> {
+  const trees = new Map<string, ModuleTree>();
+  const listed = repository.git('ls-tree', '-r', '-t', '-l', '-z', '--full-tree', tree, 'modules/');
+  for (const line of listed.split('\0').filter(Boolean)) {
+    const [, type, oid = '', size, path = ''] =
+      /^\d+ (tree|blob) ([0-9a-f]+) +(\d+|-)\t(.*)$/s.exec(line) ?? [];
+    const [, directory = '', rest] = /^modules\/([^/]+)(?:\/(.+))?$/s.exec(path) ?? [];
+    if (type === 'tree' && rest === undefined) trees.set(directory, { oid, sizes: [] });
+    else if (type === 'blob' && rest !== undefined && !rest.startsWith('tests/')) {
+      trees.get(directory)?.sizes.push(Number(size));
+    }
+  }
+  return trees;
+}
+
+function lockEntry(trees: ReadonlyMap<string, ModuleTree>, module: LockedFixture): object {
   const { alias, version, directory = '', sha256: digest } = module;
-  const listed = repository.git(
-    'ls-tree',
-    '-r',
-    '-l',
-    '--full-tree',
-    `${tree}:modules/${directory}`,
-  );
-  const blobs = listed.split('\n').filter((line) => !line.includes('\ttests/'));
+  const { oid, sizes } = trees.get(directory) ?? { oid: '', sizes: [] };
   return {
     version,
     directory,
     source: `gitlab:platform/modules/${alias}`,
-    tree: repository.git('rev-parse', `${tree}:modules/${directory}`),
+    tree: oid,
     artifact: null,
     sha256: digest,
-    file_count: blobs.length,
-    size_bytes: blobs.reduce((sum, line) => sum + Number(line.split(/\s+/)[3]), 0),
+    file_count: sizes.length,
+    size_bytes: sizes.reduce((sum, size) => sum + size, 0),
     released_at: null,
   };
 }
 
-function readBlob(repository: Repository, oid: string): Buffer {
-  return spawnSync('git', ['cat-file', 'blob', oid], {
+/** The contents of blobs by id: one `git cat-file --batch` for all. */
+function readBlobs(repository: Repository, oids: readonly string[]): Map<string, Buffer> {
+  const { stdout } = spawnSync('git', ['cat-file', '--batch'], {
     cwd: repository.path,
     env: gitEnvironment,
+    input: oids.map((oid) => `${oid}\n`).join(''),
     maxBuffer: 1 << 28,
-  }).stdout;
+  });
+  const blobs = new Map<string, Buffer>();
+  for (let at = 0; at < stdout.length; ) {
+    const end = stdout.indexOf(10, at);
+    const [oid = '', , size = '0'] = stdout.toString('latin1', at, end).split(' ');
+    blobs.set(oid, stdout.subarray(end + 1, end + 1 + Number(size)));
+    at = end + 1 + Number(size) + 1;
+  }
+  return blobs;
 }
 
 function sha256(content: Uint8Array | string): string {

@@ -1,7 +1,8 @@
 import { findBaseline, resolveCommit } from '../baseline.ts';
 import type { DeployRef } from '../deploy-branch.ts';
-import { type GitRepository, runGit } from '../git-command.ts';
+import type { GitRepository } from '../git-command.ts';
 import { checkPinnedLocks, findUnreachablePins } from '../pinned-check.ts';
+import { taggedCommits } from '../tagged-commits.ts';
 import { commitTree } from '../tree-snapshot.ts';
 import { checkVersions } from '../version-check.ts';
 import { describeAll, type HookOutcome } from './outcome.ts';
@@ -77,7 +78,7 @@ async function checkPushed(
     ...(await findUnreachablePins(repository, snapshot, base, [
       ...refs.map(({ oid }) => oid),
       ...(isDeploy ? [localOid] : []),
-      ...(await tags(repository)),
+      ...(await taggedCommits(repository)),
     ])),
   ];
 }
@@ -89,14 +90,4 @@ function asRemoteHasIt(ref: DeployRef, branch: string, remoteTip: string | undef
     return [{ ...ref, ref: `pushed/${branch}`, oid: remoteTip, isRemote: true }];
   }
   return ref.isRemote ? [ref] : [];
-}
-
-async function tags({ topLevel }: GitRepository): Promise<string[]> {
-  const format =
-    '--format=%(if)%(*objecttype)%(then)%(*objecttype) %(*objectname)%(else)%(objecttype) %(objectname)%(end)';
-  const listed = await runGit(topLevel, ['for-each-ref', format, 'refs/tags']);
-  return listed.split('\n').flatMap((line) => {
-    const [type, oid = ''] = line.split(' ');
-    return type === 'commit' ? [oid] : [];
-  });
 }
