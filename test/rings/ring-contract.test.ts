@@ -3,3 +3,4 @@ import './ring-isolation.ts';
 import './ring-multi-module.ts';
 import './ring-promotion.ts';
 import './ring-merges.ts';
+import './ring-gates.ts';
