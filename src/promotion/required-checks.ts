@@ -1,4 +1,3 @@
-import { request } from 'undici';
 import { environmentFailed } from '../errors.ts';
 import { childEnvironment, withTemporaryDirectory } from '../lifecycle/handler-environment.ts';
 import { lastWords } from '../lifecycle/handler-output.ts';
@@ -51,7 +50,7 @@ async function askUrl(
   url.password = '';
   const authorization = username === '' ? {} : { authorization: basic(username, password) };
   try {
-    const { dispatcher } = await connections.wayTo(url);
+    const { request, dispatcher } = await connections.wayTo(url);
     const signal = AbortSignal.timeout(check.timeoutMs);
     const headers = { 'user-agent': 'ringlock', ...authorization };
     const { statusCode, body } = await request(url, { dispatcher, signal, headers });
