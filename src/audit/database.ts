@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { badInput, environmentFailed, RinglockError } from '../errors.ts';
 import { registerSecret } from '../redaction.ts';
 
@@ -23,7 +23,7 @@ export async function withDatabase<T>(
   use: (client: pg.Client) => Promise<T>,
   options: DatabaseOptions = {},
 ): Promise<T> {
-  const client = createClient(url, options);
+  const client = await createClient(url, options);
   const stop = () => void client.end().catch(() => {});
   options.signal?.addEventListener('abort', stop, { once: true });
   try {
@@ -47,7 +47,7 @@ export async function connectDatabase(
   url: string,
   options: DatabaseOptions = {},
 ): Promise<pg.Client> {
-  const client = createClient(url, options);
+  const client = await createClient(url, options);
   try {
     options.signal?.throwIfAborted();
     await client.connect();
@@ -72,9 +72,11 @@ export async function endClient(client: pg.Client): Promise<void> {
 /** How long a server may take to end a connection, in ms. */
 const endWithinMs = 2_000;
 
-function createClient(url: string, options: DatabaseOptions): pg.Client {
+async function createClient(url: string, options: DatabaseOptions): Promise<pg.Client> {
   requireDatabaseUrl(url);
-  const client = new pg.Client({
+  // Loaded for the first connection: many a command and pod has no database.
+  const { Client } = (await import('pg')).default;
+  const client = new Client({
     connectionString: url,
     application_name: 'ringlock',
     connectionTimeoutMillis: options.connectTimeout ?? 5_000,

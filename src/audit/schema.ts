@@ -1,5 +1,4 @@
 import type pg from 'pg';
-import { Umzug } from 'umzug';
 import { environmentFailed } from '../errors.ts';
 import { inTransaction } from './database.ts';
 import { firstTables } from './schema-001.ts';
@@ -34,7 +33,7 @@ export async function ensureSchema(client: pg.Client): Promise<void> {
          name text primary key, applied_at timestamptz not null default now())`,
     );
     await refuseForeignTables(client);
-    await migrator(client).up();
+    await (await migrator(client)).up();
   });
 }
 
@@ -52,7 +51,8 @@ async function appliedNames(client: pg.Client): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-function migrator(client: pg.Client): Umzug<pg.Client> {
+async function migrator(client: pg.Client): Promise<{ up(): Promise<unknown> }> {
+  const { Umzug } = (await import('umzug')).default;
   return new Umzug<pg.Client>({
     migrations: migrations.map(({ name, sql }) => ({ name, up: () => client.query(sql) })),
     context: client,

@@ -1,4 +1,3 @@
-import { Umzug } from 'umzug';
 import { inTransaction } from '../audit/database.ts';
 import { RinglockError } from '../errors.ts';
 import { revertMigration, type SchemaStep } from './migration-run.ts';
@@ -79,6 +78,7 @@ async function runSteps(
 ): Promise<{ readonly ran: readonly SchemaStep[]; readonly failed: RinglockError | undefined }> {
   const ran: SchemaStep[] = [];
   const keys = steps.map(migrationKey);
+  const { Umzug } = (await import('umzug')).default;
   const umzug = new Umzug({
     migrations: steps.map((step) => ({
       name: migrationKey(step),

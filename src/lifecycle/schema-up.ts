@@ -1,4 +1,3 @@
-import { Umzug } from 'umzug';
 import { RinglockError, refused } from '../errors.ts';
 import type { ModuleMigrations } from './migration-files.ts';
 import { applyMigration, type SchemaStep } from './migration-run.ts';
@@ -48,6 +47,7 @@ export async function runUp(
     step,
     key: migrationKey({ alias: step.alias, name: step.migration.name }),
   }));
+  const { Umzug } = (await import('umzug')).default;
   const umzug = new Umzug({
     migrations: keyed.map(({ step, key }) => ({
       name: key,
