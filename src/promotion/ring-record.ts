@@ -22,6 +22,8 @@ export interface LiveReplica {
   readonly modules: Readonly<Record<string, string>>;
   /** Why it is not well; null when it is. */
   readonly problem: string | null;
+  /** When its reconciler last began after it had been killed. */
+  readonly restartedAt: Date | null;
 }
 
 /** Versions that are asked for, with their module. */
@@ -115,7 +117,8 @@ async function readEvents(
 async function readReplicas(client: pg.Client, ring: string): Promise<LiveReplica[]> {
   const { rows } = await client.query<LiveReplica>(
     `select replica, state, coalesce(status -> 'modules', '{}'::jsonb) as modules,
-       coalesce(last_error ->> 'message', status ->> 'degraded') as problem
+       coalesce(last_error ->> 'message', status ->> 'degraded') as problem,
+       (status -> 'restarts' ->> 'last_at')::timestamptz as "restartedAt"
      from reconciler_status where ring = $1 and observed_at >= now() - interval '15 minutes'
      order by replica`,
     [ring],

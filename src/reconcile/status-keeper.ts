@@ -7,6 +7,7 @@ import {
   type RootState,
   type RootStatus,
   readStatus,
+  type StatusRestarts,
   type StatusVerified,
 } from '../store/status-file.ts';
 import type { RingMemory, VerifiedCommit } from './ring/ring-memory.ts';
@@ -64,6 +65,7 @@ export class StatusKeeper {
       degraded: before?.degraded ?? null,
       anchored: false,
       verified: before?.verified ?? null,
+      restarts: restartsOf(root, before, now),
       ...servedFacts(generation),
     });
     keeper.#isBehind = unreadable !== undefined;
@@ -300,4 +302,15 @@ export function servedFacts(
 
 function signerOf({ commit, by, key }: VerifiedCommit): StatusVerified {
   return { commit, by, key };
+}
+
+/** A process that was ended in order is no restart: it gave its root up. */
+function restartsOf(
+  { tookOver }: Root,
+  before: RootStatus | undefined,
+  now: () => Date,
+): StatusRestarts | null {
+  const known = before?.restarts ?? null;
+  if (!tookOver) return known;
+  return { count: (known?.count ?? 0) + 1, last_at: now().toISOString() };
 }

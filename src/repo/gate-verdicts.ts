@@ -51,6 +51,8 @@ export interface ReplicaFacts {
   /** Alias → version. */
   readonly modules: Readonly<Record<string, string>>;
   readonly problem: string | null;
+  /** When its reconciler last began after it had been killed; null for never. */
+  readonly restartedAt: Date | null;
 }
 
 export interface ApprovalFacts {
@@ -111,7 +113,10 @@ function soakVerdicts(
   if ('unknown' in facts) {
     return [unjudged('soak', facts.unknown), unjudged('health', facts.unknown)];
   }
-  return [soakVerdict(soakMs, soak ?? '', version, facts, now), healthVerdict(version, facts)];
+  return [
+    soakVerdict(soakMs, soak ?? '', version, facts, now),
+    healthVerdict(soakMs, soak ?? '', version, facts, now),
+  ];
 }
 
 function soakVerdict(
@@ -150,9 +155,13 @@ function runningSoak({ soaks }: SoakHistory): number | undefined {
   return soaks.find(({ end }) => end === undefined)?.begin;
 }
 
+/** What was killed has to stay up as long as a version has to soak, from then on. */
 function healthVerdict(
+  neededMs: number,
+  needed: string,
   { alias, version, source }: GatedVersion,
-  { failure, isPinned, replicas }: SourceFacts,
+  { failure, isPinned, replicas, history }: SourceFacts,
+  now: Date,
 ): GateVerdict {
   if (failure !== undefined) return closed('health', `it failed in ${source}: ${failure}`);
   if (!isPinned) return open('health', `${source} went on from it without a failure`);
@@ -167,6 +176,17 @@ function healthVerdict(
     return [`${replica} is ${state}${problem === null ? '' : ` (${problem})`}`];
   });
   if (sick.length > 0) return closed('health', `in ${source} ${sick.join(', ')}`);
+  const began = runningSoak(history) ?? 0;
+  const restarted = replicas
+    .map(({ replica, restartedAt }) => ({ replica, at: restartedAt?.getTime() ?? 0 }))
+    .filter(({ at }) => at > began && at + neededMs > now.getTime())
+    .sort((a, b) => b.at - a.at);
+  const [last] = restarted;
+  if (last !== undefined) {
+    const names = restarted.map(({ replica }) => replica).join(', ');
+    const message = `in ${source} ${names} was killed and began again at ${timeOf(last.at)}, ${needed} without are needed`;
+    return closed('health', message, last.at + neededMs);
+  }
   const count = replicas.length === 1 ? 'the replica' : `all ${replicas.length} replicas`;
   return open('health', `${count} of ${source} converged with it`);
 }

@@ -10,6 +10,8 @@ import { ownersPath } from './layout.ts';
 
 /** A process's sole right to a root. */
 export interface Owner {
+  /** Whether a process had it that did not give it up: killed, or out of memory. */
+  readonly tookOver: boolean;
   /** @throws RinglockError `root-lost` when another process took over (this one was stopped for long) */
   requireOwned(): Promise<void>;
   release(): Promise<void>;
@@ -38,11 +40,13 @@ interface Claim {
  */
 export async function takeRoot(root: string, heartbeatMs = 3000): Promise<Owner> {
   const directory = ownersPath(root);
+  let tookOver = false;
   for (let attempt = 1; ; attempt++) {
     const path = join(directory, `${randomUUID()}.json`);
     await writeFileAtomically(path, `${JSON.stringify(await ownClaim())}\n`, { mode: 0o644 });
-    const rival = await findLiveRival(directory, path, heartbeatMs * 3);
-    if (rival === undefined) return keepClaim(root, path, heartbeatMs);
+    const { rival, dead } = await lookAtOthers(directory, path, heartbeatMs * 3);
+    tookOver ||= dead > 0;
+    if (rival === undefined) return keepClaim(root, path, heartbeatMs, tookOver);
     await rm(path, { force: true });
     if (attempt === 4) throw rootOwned(root, rival);
     // Two that started at once have both withdrawn; unequal waits let one through.
@@ -57,7 +61,7 @@ export async function isRootOwned(root: string, heartbeatMs = 3000): Promise<boo
   try {
     if ((await readdir(directory)).length === 0) return false;
     await writeFileAtomically(probe, '', { mode: 0o644 });
-    return (await findLiveRival(directory, probe, heartbeatMs * 3)) !== undefined;
+    return (await lookAtOthers(directory, probe, heartbeatMs * 3)).rival !== undefined;
   } catch (error) {
     if (isAbsent(error)) return false;
     throw error;
@@ -106,11 +110,13 @@ async function processStart(pid: number): Promise<string | undefined> {
   }
 }
 
-async function findLiveRival(
+/** The first live claim that is another's; dead ones are counted, and removed. */
+async function lookAtOthers(
   directory: string,
   own: string,
   staleMs: number,
-): Promise<Claim | undefined> {
+): Promise<{ readonly rival: Claim | undefined; readonly dead: number }> {
+  let dead = 0;
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
     if (path === own) continue;
@@ -118,10 +124,13 @@ async function findLiveRival(
     if (claim === undefined) {
       // Being written this instant, or left by a crash in that instant.
       if (!(await isTouchedWithin(path, own, staleMs))) await rm(path, { force: true });
-    } else if (await isAlive(claim, path, own, staleMs)) return claim;
-    else await rm(path, { force: true });
+    } else if (await isAlive(claim, path, own, staleMs)) return { rival: claim, dead };
+    else {
+      await rm(path, { force: true });
+      dead += 1;
+    }
   }
-  return undefined;
+  return { rival: undefined, dead };
 }
 
 async function readClaim(path: string): Promise<Claim | undefined> {
@@ -179,13 +188,14 @@ async function isTouchedAgain(path: string, withinMs: number): Promise<boolean> 
   }
 }
 
-function keepClaim(root: string, path: string, heartbeatMs: number): Owner {
+function keepClaim(root: string, path: string, heartbeatMs: number, tookOver: boolean): Owner {
   const heartbeat = setInterval(() => {
     const now = new Date();
     utimes(path, now, now).catch(() => {}); // Whether it is still there is asked before each change.
   }, heartbeatMs);
   heartbeat.unref();
   return {
+    tookOver,
     requireOwned: async () => {
       const isHeld = await stat(path).then(
         () => true,

@@ -58,6 +58,8 @@ export interface RootOptions {
 export interface Root {
   /** Absolute, links resolved. */
   readonly path: string;
+  /** Whether the process that had it before did not give it up: killed, or out of memory. */
+  readonly tookOver: boolean;
   readonly journal: Journal;
   /** What `current` shows; undefined when that is nothing, or nothing readable. */
   current(): Promise<Generation | undefined>;
@@ -140,7 +142,8 @@ export async function openRoot(options: RootOptions): Promise<Root> {
       await inPlace?.close();
       await owner.release();
     };
-    return rootOf(context, options, store, log, journal, inPlace, release);
+    const root = rootOf(context, options, store, log, journal, inPlace, release);
+    return { ...root, tookOver: owner.tookOver };
   } catch (error) {
     await owner.release();
     throw diskFailed(error, path);
@@ -174,7 +177,7 @@ function rootOf(
   journal: Journal,
   inPlace: ModulesDirectory | undefined,
   release: () => Promise<void>,
-): Root {
+): Omit<Root, 'tookOver'> {
   const rules = {
     keepGenerations: options.keepGenerations ?? 10,
     retainForMs: options.retainForMs ?? 24 * 3600 * 1000,

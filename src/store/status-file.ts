@@ -45,6 +45,14 @@ export interface RootStatus {
   readonly anchored?: boolean;
   /** The commit whose signature was verified last; null while signatures are not asked for. */
   readonly verified?: StatusVerified | null;
+  /** Reconcilers of this root that were killed, or ended by themselves; null when none was. */
+  readonly restarts?: StatusRestarts | null;
+}
+
+export interface StatusRestarts {
+  readonly count: number;
+  /** When the last one began that took over from such. RFC 3339, UTC. */
+  readonly last_at: string;
 }
 
 export interface StatusVerified {

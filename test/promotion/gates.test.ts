@@ -88,6 +88,14 @@ test('a version soaks in the ring before, as its audit in PostgreSQL has it', as
   await two.report({ modules: { orders: version }, state: 'degraded', degraded: 'it answers 500' });
   const degraded = await errorOf(propose(platform, { databaseUrl, now: at(26) }));
   assert.match(degraded.message, /pod-b is degraded \(it answers 500\)/);
+  const restarts = { count: 2, last_at: at(20).toISOString() };
+  await two.report({ modules: { orders: version }, restarts });
+  const killed = await errorOf(propose(platform, { databaseUrl, now: at(26) }));
+  assert.match(
+    killed.message,
+    /pod-b was killed and began again at 2026-11-25T20:00:00Z, 24h without are needed; opens 2026-11-26T20:00:00Z/,
+  );
+  assert.ok(await propose(platform, { databaseUrl, now: at(44) }));
   await two.report({ modules: { orders: version } });
 
   // It failed after all, and what soaked before counts no more.

@@ -54,3 +54,18 @@ test('of two statuses said at once the later one stays', async (t) => {
   await Promise.all([keeper.outboxPending(0), keeper.converged(commit, undefined)]);
   assert.equal((await readStatus(root.path))?.state, 'converged');
 });
+
+test('what was killed is counted, what was ended is not', async (t) => {
+  const root = await openTestRoot(t);
+  const at = new Date('2026-05-04T10:00:00Z');
+  const restarts = async (tookOver: boolean, now = at) => {
+    const keeper = await StatusKeeper.start({ ...root, tookOver }, identity, () => now);
+    await keeper.converged(commit, undefined);
+    return (await readStatus(root.path))?.restarts;
+  };
+  assert.equal(await restarts(false), null);
+  assert.deepEqual(await restarts(true), { count: 1, last_at: at.toISOString() });
+  assert.deepEqual(await restarts(false), { count: 1, last_at: at.toISOString() });
+  const later = new Date('2026-05-04T11:00:00Z');
+  assert.deepEqual(await restarts(true, later), { count: 2, last_at: later.toISOString() });
+});

@@ -148,8 +148,12 @@ test('refuses a root that another process owns, and takes over when that is kill
   child.kill('SIGKILL');
   await once(child, 'close');
   const root = await openRoot({ path });
-  t.after(() => root.close());
+  assert.equal(root.tookOver, true);
   assert.equal(readdirSync(join(path, 'owner')).length, 1);
+  await root.close();
+  const next = await openRoot({ path });
+  t.after(() => next.close());
+  assert.equal(next.tookOver, false, 'it was given up');
 });
 
 test('is not misled by a reused pid, nor by a silent claim from another host', async (t) => {
