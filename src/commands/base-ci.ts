@@ -1,31 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { Option } from 'clipanion';
-import type { CiRange, RangeRequest } from '../ci/ci-range.ts';
+import type { CiRange } from '../ci/ci-range.ts';
 import { codeQualityReport } from '../ci/code-quality.ts';
 import { type CiFinding, describeFinding } from '../ci/finding.ts';
 import { withoutCommands, workflowCommands } from '../ci/workflow-commands.ts';
 import { writeFileAtomically } from '../store/atomic-file.ts';
-import { BaseCommand } from './base.ts';
+import { BaseRangeCommand } from './base-range.ts';
 
-/** What the checks of a pipeline share: which change, and how findings are told. */
-export abstract class BaseCiCommand extends BaseCommand {
-  target = Option.String('--target', {
-    description: "What the change is to be merged into; the pipeline's target branch by default.",
-  });
-  head = Option.String('--head', { description: 'What is checked; HEAD by default.' });
-  remote = Option.String('--remote', { description: 'Where history is fetched from; origin.' });
-  offline = Option.Boolean('--offline', false, {
-    description: 'Fetch nothing: compare with what is in this clone.',
-  });
+/** What the checks of a pipeline share: how findings are told. */
+export abstract class BaseCiCommand extends BaseRangeCommand {
   codeQuality = Option.String('--code-quality', {
     description: "Also write GitLab's code quality report to this file.",
   });
-
-  protected request(need: RangeRequest['need']): RangeRequest {
-    const { target, head, remote, offline } = this;
-    return { target, head, remote, offline, need };
-  }
 
   /**
    * Prints findings, and where the pipeline can show them, there too.

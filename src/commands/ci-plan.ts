@@ -7,9 +7,9 @@ import { openRange } from '../ci/open-range.ts';
 import { type PlannedJob, planJobs } from '../ci/plan-jobs.ts';
 import { printableName } from '../ci/printable.ts';
 import { formatTable } from '../table.ts';
-import { BaseCommand } from './base.ts';
+import { BaseRangeCommand } from './base-range.ts';
 
-export class CiPlanCommand extends BaseCommand {
+export class CiPlanCommand extends BaseRangeCommand {
   static override paths = [['ci', 'plan']];
   static override usage = Command.Usage({
     category: 'Deliver',
@@ -28,14 +28,6 @@ export class CiPlanCommand extends BaseCommand {
     ],
   });
 
-  target = Option.String('--target', {
-    description: "What the change is to be merged into; the pipeline's target branch by default.",
-  });
-  head = Option.String('--head', { description: 'What is planned for; HEAD by default.' });
-  remote = Option.String('--remote', { description: 'Where history is fetched from; origin.' });
-  offline = Option.Boolean('--offline', false, {
-    description: 'Fetch nothing: compare with what is in this clone.',
-  });
   event = Option.String('--event', {
     validator: t.isEnum(['merge-request', 'push'] as const),
     description: 'merge-request or push; what the pipeline says by default.',
@@ -47,10 +39,8 @@ export class CiPlanCommand extends BaseCommand {
 
   async run(): Promise<number> {
     if (this.format === 'json') this.json = true;
-    const { target, head, remote, offline } = this;
-    const request = { target, head, remote, offline, need: 'merge-base' } as const;
     const { range, changed } = await this.progress('Reading the change…', async () => {
-      const opened = await openRange(this.cwd, process.env, request);
+      const opened = await openRange(this.cwd, process.env, this.request('merge-base'));
       const { base, head: commit } = opened.range;
       return { ...opened, changed: await changedPaths(opened.repository, base, commit) };
     });
